@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The life of a flow: found, made, promoted, closed, ended. */
+#ifndef EBNET_FLOW_H
+#define EBNET_FLOW_H
+
+#include <linux/errno.h>
+
+#include "count.h"
+
+#define NSEC_PER_SEC 1000000000ULL
+
+#define STATE_FINS (STATE_FIN_INITIATOR | STATE_FIN_RESPONDER)
+#define STATE_CLOSING (STATE_FINS | STATE_RST)
+
+static __always_inline __u32 now_seconds(void)
+{
+	return bpf_ktime_get_coarse_ns() / NSEC_PER_SEC;
+}
+
+/* A flow is established if and only if its halves are in flows. */
+static __always_inline void *table_of(const struct flow *f)
+{
+	return f->state & STATE_ESTABLISHED ? (void *)&flows : (void *)&flows_new;
+}
+
+static __always_inline struct flow *flow_lookup(const struct tuple *key)
+{
+	return bpf_map_lookup_elem(&flows, key) ?: bpf_map_lookup_elem(&flows_new, key);
+}
+
+/* Do its endpoint and its publish still live? */
+static __always_inline bool flow_lives(const struct flow *f)
+{
+	__u32 i = f->endpoint;
+	struct publish_slot *pub;
+	struct slot *slot;
+
+	if (f->kind == KIND_HOST)
+		return true;
+	slot = bpf_map_lookup_elem(&slots, &i);
+	if (!slot || slot->gen != f->endpoint_gen)
+		return false;
+	i = f->publish;
+	if (!i)
+		return true;
+	pub = bpf_map_lookup_elem(&publish_slots, &i);
+	return pub && pub->gen == f->publish_gen;
+}
+
+static __always_inline void delete_half(void *table, const struct tuple *key, __u8 flags)
+{
+	if (!bpf_map_delete_elem(table, key) && flags & FLOW_INITIATOR)
+		count_event(EVENT_FLOW_ENDED);
+}
+
+/* Ends a flow, given one of its halves, which is gone afterwards. */
+static __always_inline void flow_end(const struct tuple *key, struct flow *f)
+{
+	__u8 flags = f->flags;
+	void *table = table_of(f);
+	struct tuple other;
+
+	tuple_reverse(&other, &f->nat);
+	if (table == &flows) {
+		delete_half(&flows, key, flags);
+		delete_half(&flows, &other, flags ^ FLOW_INITIATOR);
+	} else {
+		delete_half(&flows_new, key, flags);
+		delete_half(&flows_new, &other, flags ^ FLOW_INITIATOR);
+	}
+}
+
+/* After how many seconds without a packet does this flow end? */
+static __always_inline __u32 flow_lifetime(const struct flow *f, const struct settings *cfg)
+{
+	if (f->nat.proto == IPPROTO_UDP)
+		return cfg->udp;
+	if (f->nat.proto != IPPROTO_TCP)
+		return cfg->icmp;
+	if (f->state & STATE_CLOSING)
+		return cfg->tcp_closing;
+	return f->state & STATE_ESTABLISHED ? cfg->tcp_established : cfg->tcp_new;
+}
+
+/* The state bits that this packet adds. */
+static __always_inline __u8 state_added(const struct pkt *p, const struct flow *f)
+{
+	bool initiator = f->flags & FLOW_INITIATOR;
+	__u8 add = 0;
+
+	if (!initiator && !(p->tcp_flags & TCP_RST))
+		add |= STATE_REPLIED;
+	if (p->tcp_flags & TCP_FIN)
+		add |= initiator ? STATE_FIN_INITIATOR : STATE_FIN_RESPONDER;
+	if (p->tcp_flags & TCP_RST)
+		add |= STATE_RST;
+	return add;
+}
+
+/* Writes both halves' state; rare, so the other half's look-up does not matter. */
+static __always_inline void set_state(struct flow *f, __u8 state)
+{
+	struct tuple other;
+	struct flow *o;
+
+	tuple_reverse(&other, &f->nat);
+	o = f->state & STATE_ESTABLISHED ? bpf_map_lookup_elem(&flows, &other)
+					 : bpf_map_lookup_elem(&flows_new, &other);
+	f->state = state;
+	if (o)
+		o->state = state;
+}
+
+/*
+ * The other half of a half-open flow. Its table may evict one half alone, and
+ * reuse its memory under our eyes: what does not point back is not it.
+ */
+static __always_inline struct flow *other_new_half(const struct tuple *key, const struct flow *f)
+{
+	struct tuple other, back;
+	struct flow *o;
+
+	tuple_reverse(&other, &f->nat);
+	o = bpf_map_lookup_elem(&flows_new, &other);
+	if (!o)
+		return NULL;
+	tuple_reverse(&back, &o->nat);
+	return tuple_equal(&back, key) ? o : NULL;
+}
+
+/*
+ * The initiator has answered the responder: from here on a flood cannot evict
+ * the flow. Where the table is full it stays where it is, and works.
+ */
+static __always_inline void promote(const struct tuple *key, struct flow *f)
+{
+	struct tuple other;
+	struct flow *o;
+
+	o = other_new_half(key, f);
+	if (!o)
+		return;
+	tuple_reverse(&other, &f->nat);
+	o->state |= STATE_ESTABLISHED;
+	f->state |= STATE_ESTABLISHED;
+	if (bpf_map_update_elem(&flows, &other, o, BPF_ANY))
+		goto undo;
+	if (bpf_map_update_elem(&flows, key, f, BPF_ANY)) {
+		bpf_map_delete_elem(&flows, &other);
+		goto undo;
+	}
+	bpf_map_delete_elem(&flows_new, &other);
+	bpf_map_delete_elem(&flows_new, key);
+	return;
+undo:
+	o->state &= ~STATE_ESTABLISHED;
+	f->state &= ~STATE_ESTABLISHED;
+}
+
+/* Notes what a packet means for its flow; the half may have moved to flows afterwards. */
+static __always_inline void flow_touch(const struct pkt *p, struct flow *f)
+{
+	__u32 now = now_seconds();
+	__u8 add = state_added(p, f) & ~f->state;
+
+	f->packets += p->segs;
+	f->bytes += p->bytes;
+	if (f->seen != now)
+		f->seen = now;
+	if (add)
+		set_state(f, f->state | add);
+	else if (f->state & STATE_RST && !(p->tcp_flags & (TCP_RST | TCP_SYN)))
+		set_state(f, f->state & ~STATE_RST); /* it lives: that RST was not believed */
+	if (f->state & STATE_ESTABLISHED || !(f->flags & FLOW_INITIATOR) ||
+	    !(f->state & STATE_REPLIED))
+		return;
+	if (p->t.proto == IPPROTO_TCP && !(p->tcp_flags & TCP_ACK))
+		return;
+	promote(&p->t, f);
+}
+
+/* A new connection over the five-tuple of one that has ended. */
+static __always_inline bool reopens(const struct pkt *p, const struct flow *f)
+{
+	return p->t.proto == IPPROTO_TCP && tcp_opens(p) && f->flags & FLOW_INITIATOR &&
+	       (f->state & STATE_RST || (f->state & STATE_FINS) == STATE_FINS);
+}
+
+/*
+ * Finds the flow that carries this packet. One that is dead or halved, or that
+ * a new connection replaces, ends here. NULL: none.
+ */
+static __always_inline struct flow *flow_find(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct flow *f;
+
+	if (!p->ported || p->fragment)
+		return NULL;
+	f = flow_lookup(&p->t);
+	if (!f)
+		return NULL;
+	if (!flow_lives(f) || reopens(p, f))
+		goto end;
+	if (f->iif && f->iif != skb->ifindex)
+		return NULL;
+	if (!(f->state & STATE_ESTABLISHED) && f->flags & FLOW_INITIATOR &&
+	    !other_new_half(&p->t, f))
+		goto end;
+	return f;
+end:
+	flow_end(&p->t, f);
+	return NULL;
+}
+
+/* Is this outside tuple, as its answers come in, a living flow's? */
+static __always_inline bool tuple_taken(const struct tuple *answer)
+{
+	struct flow *f = flow_lookup(answer);
+
+	if (!f)
+		return false;
+	if (flow_lives(f))
+		return true;
+	flow_end(answer, f);
+	return false;
+}
+
+/* An empty draft, this CPU's own. */
+static __always_inline struct draft *draft_begin(__u8 kind, const struct pkt *p)
+{
+	__u32 zero = 0;
+	struct draft *d = bpf_map_lookup_elem(&drafts, &zero);
+
+	if (!d)
+		return NULL;
+	__builtin_memset(d, 0, sizeof(*d));
+	d->first.kind = kind;
+	d->first.nat = p->t;
+	return d;
+}
+
+/* Fills the answering half with what it shares with, or mirrors from, the initiator's. */
+static __always_inline void draft_mirror(struct draft *d, const struct pkt *p)
+{
+	__u32 iif = d->back.iif, oif = d->back.oif;
+	__u8 flags = d->back.flags;
+
+	d->first.created = d->first.seen = now_seconds();
+	d->first.flags |= FLOW_INITIATOR;
+	d->first.packets = d->first.bytes = 0;
+	d->back = d->first;
+	d->back.iif = iif;
+	d->back.oif = oif;
+	d->back.flags = flags;
+	tuple_reverse(&d->answer, &d->first.nat);
+	tuple_reverse(&d->back.nat, &p->t);
+}
+
+/*
+ * Makes both halves of a flow that begins with this packet: the caller has
+ * filled first, and iif, oif and flags of back. The answer's key is claimed
+ * first, and only if nobody holds it. Returns 0, -EEXIST where it is held,
+ * -EALREADY where another packet has just made this flow, or what the map
+ * says; nothing is left of a failure.
+ */
+static __always_inline long flow_make(const struct pkt *p, struct draft *d)
+{
+	long err;
+
+	draft_mirror(d, p);
+	err = bpf_map_update_elem(&flows_new, &d->answer, &d->back, BPF_NOEXIST);
+	if (err)
+		return err;
+	/* it may have been promoted between the caller's look-up and ours */
+	err = -EEXIST;
+	if (bpf_map_lookup_elem(&flows, &d->answer))
+		goto undo;
+	err = bpf_map_update_elem(&flows_new, &p->t, &d->first, BPF_NOEXIST);
+	if (err) {
+		err = err == -EEXIST ? -EALREADY : err;
+		goto undo;
+	}
+	count_flow(d->first.kind, p->t.proto);
+	return 0;
+undo:
+	bpf_map_delete_elem(&flows_new, &d->answer);
+	return err;
+}
+
+#endif

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * The host's own flows where they meet those of containers: a new one over the
+ * outside tuple of a container's leaves from another port, as the kernel's own
+ * NAT does it, and an echo's identifier is noted, because no socket look-up
+ * would tell.
+ */
+#ifndef EBNET_HOSTS_OWN_H
+#define EBNET_HOSTS_OWN_H
+
+#include "masq.h"
+
+static __always_inline bool is_echo_request(const struct pkt *p)
+{
+	return p->t.proto == IPPROTO_ICMP && p->t.sport;
+}
+
+/* A new flow of the host's own towards an uplink. */
+static __noinline int host_opens(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct draft *d = draft_begin(KIND_HOST, p);
+	bool taken;
+
+	if (!d)
+		return PASS;
+	tuple_reverse(&d->answer, &p->t);
+	taken = tuple_taken(&d->answer);
+	if (!taken && !is_echo_request(p))
+		return PASS;
+	d->first.flags = d->back.flags = FLOW_TO_HOST;
+	if (taken)
+		return masq_make(skb, p, d);
+	flow_make(p, d); /* only a note: the packet is fine without */
+	return PASS;
+}
+
+#endif

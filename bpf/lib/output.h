@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Where packets go: into a container, out of an uplink, along a flow. */
+#ifndef EBNET_OUTPUT_H
+#define EBNET_OUTPUT_H
+
+#include "flow.h"
+#include "rewrite.h"
+
+/* Kernel 6.7; what older kernels refuse is asked again without it. */
+#define FIB_LOOKUP_SRC (1U << 4)
+
+struct route {
+	struct addr src; /* that the host would take to get there */
+	__u32 oif;
+};
+
+/*
+ * Crosses into the container behind a host-side veth. The kernel looks at the
+ * packet's type there, not at its link header; since 6.15 it sets the type
+ * itself.
+ */
+static __always_inline int to_container(struct __sk_buff *skb, __u32 host_side)
+{
+	if (skb->pkt_type != PACKET_HOST)
+		bpf_skb_change_type(skb, PACKET_HOST);
+	return bpf_redirect_peer(host_side, 0);
+}
+
+/* The uplink's own address, where the route names none. */
+static __always_inline int uplink_source(struct route *rt)
+{
+	struct uplink *up = bpf_map_lookup_elem(&uplinks, &rt->oif);
+
+	if (!up || !addr_is_v4(&up->addr4))
+		return DROP(DROP_NO_ROUTE);
+	if (!rt->src.w[3])
+		rt->src = up->addr4;
+	return 0;
+}
+
+/*
+ * Finds the way out as the kernel would, through a device that has forwarding
+ * on, so that the host's own setting does not matter. Returns 0, PASS where the
+ * kernel says that the destination is the host itself, or a reason to drop.
+ */
+static __noinline int find_route(struct __sk_buff *skb, const struct pkt *p, struct route *rt)
+{
+	struct bpf_fib_lookup fib = { .family = 2 /* AF_INET */, .l4_protocol = p->t.proto };
+	struct settings *cfg;
+	__u32 zero = 0;
+	long ret;
+
+	cfg = bpf_map_lookup_elem(&config, &zero);
+	if (!cfg)
+		return DROP(DROP_NO_ROUTE);
+	fib.ifindex = cfg->fib_ifindex;
+	fib.ipv4_src = p->t.src.w[3];
+	fib.ipv4_dst = p->t.dst.w[3];
+	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_SRC);
+	rt->src = addr_v4(fib.ipv4_src);
+	if (ret == -EINVAL) {
+		ret = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+		rt->src = addr_v4(0);
+	}
+	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
+		return PASS;
+	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
+		return DROP(DROP_NO_ROUTE);
+	rt->oif = fib.ifindex;
+	return uplink_source(rt);
+}
+
+static __always_inline enum pkt_path path_of(__u8 kind)
+{
+	return kind == KIND_PUBLISH ? PATH_PUBLISH
+	       : kind == KIND_MASQ  ? PATH_MASQUERADE
+				    : PATH_HAIRPIN;
+}
+
+/* Counts a container's packet for its network, and for those it leaves and reaches. */
+static __always_inline void count_flow_packet(struct __sk_buff *skb, const struct pkt *p,
+					      const struct flow *f, enum direction dir)
+{
+	struct endpoint *from;
+	__u32 ifindex = skb->ifindex;
+
+	count_path(p, f->network, dir, path_of(f->kind));
+	if (f->flags & FLOW_TO_CONTAINER)
+		count_endpoint(p, f->endpoint, DIR_INGRESS);
+	else
+		count_endpoint(p, f->endpoint, DIR_EGRESS);
+	if (f->kind != KIND_HAIRPIN)
+		return;
+	from = bpf_map_lookup_elem(&devices, &ifindex);
+	if (from)
+		count_endpoint(p, from->slot, DIR_EGRESS);
+}
+
+/*
+ * Sends a packet along its flow; NULL is one that was evicted as soon as made.
+ * Invalidates packet pointers, and f.
+ */
+static __always_inline int along(struct __sk_buff *skb, const struct pkt *p, struct flow *f,
+				 enum direction dir)
+{
+	struct tuple nat;
+	__u32 oif;
+	__u8 flags;
+	int err;
+
+	if (!f)
+		return DROP(DROP_FLOW_TABLE);
+	nat = f->nat;
+	oif = f->oif;
+	flags = f->flags;
+	if (flags & FLOW_TO_HOST) {
+		flow_touch(p, f);
+		if (tuple_equal(&nat, &p->t))
+			return PASS;
+		return rewrite(skb, p, &nat, 0) ?: PASS;
+	}
+	if (p->ttl <= 1)
+		return DROP(DROP_TTL);
+	count_flow_packet(skb, p, f, dir);
+	flow_touch(p, f); /* may move it: f is not to be read any more */
+	err = rewrite(skb, p, &nat, 1);
+	if (err)
+		return err;
+	if (flags & FLOW_TO_CONTAINER)
+		return to_container(skb, oif);
+	return bpf_redirect_neigh(oif, NULL, 0, 0);
+}
+
+#endif

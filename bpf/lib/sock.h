@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The host's own sockets: they go to the container itself, and no packet is translated. */
+#ifndef EBNET_SOCK_H
+#define EBNET_SOCK_H
+
+#include "publish.h"
+
+/* What a socket call names. */
+struct peer {
+	struct addr addr;
+	__be16 port;
+	__u8 proto;
+};
+
+/* The families' fields of a socket call, as one address. */
+static __always_inline struct peer peer_v4(const struct bpf_sock_addr *ctx)
+{
+	return (struct peer){
+		.addr = addr_v4(ctx->user_ip4),
+		.port = (__be16)ctx->user_port,
+		.proto = ctx->protocol,
+	};
+}
+
+static __always_inline struct peer peer_v6(const struct bpf_sock_addr *ctx)
+{
+	return (struct peer){
+		.addr = { { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2],
+			    ctx->user_ip6[3] } },
+		.port = (__be16)ctx->user_port,
+		.proto = ctx->protocol,
+	};
+}
+
+static __always_inline void set_peer_v4(struct bpf_sock_addr *ctx, const struct peer *peer)
+{
+	ctx->user_ip4 = peer->addr.w[3];
+	ctx->user_port = peer->port;
+}
+
+static __always_inline void set_peer_v6(struct bpf_sock_addr *ctx, const struct peer *peer)
+{
+	ctx->user_ip6[0] = peer->addr.w[0];
+	ctx->user_ip6[1] = peer->addr.w[1];
+	ctx->user_ip6[2] = peer->addr.w[2];
+	ctx->user_ip6[3] = peer->addr.w[3];
+	ctx->user_port = peer->port;
+}
+
+/* Is it a socket of the network namespace that the agent works in? */
+static __always_inline bool sock_is_hosts(__u64 netns_cookie)
+{
+	return netns_cookie == cfg_netns_cookie;
+}
+
+static __always_inline bool addr_is_hosts(const struct addr *a)
+{
+	return addr_is_loopback(a) || addr_is_any(a) || bpf_map_lookup_elem(&host_addrs, a);
+}
+
+/* Remembers where a socket had asked to go; written only where it is news. */
+static __always_inline void remember_origin(__u64 cookie, const struct peer *now,
+					    const struct peer *asked)
+{
+	struct origin_key key = { .cookie = cookie, .addr = now->addr, .port = now->port };
+	struct origin val = { .addr = asked->addr, .port = asked->port };
+	struct origin *have = bpf_map_lookup_elem(&origins, &key);
+
+	if (have && have->port == val.port && addr_equal(&have->addr, &val.addr))
+		return;
+	bpf_map_update_elem(&origins, &key, &val, BPF_ANY);
+}
+
+/* Turns a published port of this host into the container's. Returns false where it is none. */
+static __always_inline bool go_to_container(__u64 cookie, struct peer *peer)
+{
+	struct peer asked = *peer;
+	struct publish *pub;
+
+	if (!addr_is_hosts(&peer->addr))
+		return false;
+	pub = publish_lookup(&peer->addr, peer->port, peer->proto);
+	if (!pub)
+		return false;
+	peer->addr = pub->addr;
+	peer->port = pub->port;
+	remember_origin(cookie, peer, &asked);
+	return true;
+}
+
+/* Turns the container's address back into the one that was asked. */
+static __always_inline bool show_origin(__u64 cookie, struct peer *peer)
+{
+	struct origin_key key = { .cookie = cookie, .addr = peer->addr, .port = peer->port };
+	struct origin *o = bpf_map_lookup_elem(&origins, &key);
+
+	if (!o)
+		return false;
+	peer->addr = o->addr;
+	peer->port = o->port;
+	return true;
+}
+
+/*
+ * Is this port ebnet's, on this address or where the address is any, on some
+ * address? ::1 belongs to the IPv4 wildcard, because connect() treats it so.
+ */
+static __always_inline bool port_is_published(const struct addr *a, __be16 port, __u8 proto)
+{
+	struct port_key key = { .port = port, .proto = proto };
+
+	if (!bpf_map_lookup_elem(&reserved, &key))
+		return false;
+	return addr_is_any(a) || publish_lookup(a, port, proto);
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What each hook decides, one function a way; the order of the questions is the policy. */
+#ifndef EBNET_WAYS_H
+#define EBNET_WAYS_H
+
+#include "hosts_own.h"
+
+/* To a container of this host, by its own address. */
+static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p,
+				      const struct endpoint *from, const struct endpoint *to)
+{
+	__u32 i = to->network;
+	struct network *net;
+
+	if (from->network != to->network)
+		return DROP(DROP_ISOLATED);
+	net = bpf_map_lookup_elem(&networks, &i);
+	if (!net || net->flags & NETWORK_NO_ICC)
+		return DROP(DROP_ISOLATED);
+	count_path(p, i, DIR_EGRESS, PATH_FORWARD);
+	count_endpoint(p, from->slot, DIR_EGRESS);
+	count_endpoint(p, to->slot, DIR_INGRESS);
+	return to_container(skb, to->ifindex);
+}
+
+/* To the host itself: a published port, or what the kernel carries over the bridge. */
+static __always_inline int ctr_to_host(struct __sk_buff *skb, const struct pkt *p,
+				       const struct endpoint *from)
+{
+	int ret = PASS;
+
+	if (p->ported && !p->fragment && may_open(p) && p->t.proto != IPPROTO_ICMP)
+		ret = publish_from_ctr(skb, p, from);
+	if (ret == PASS)
+		count_endpoint(p, from->slot, DIR_EGRESS);
+	return ret;
+}
+
+/* To the outside, without a flow so far. */
+static __always_inline int ctr_to_ext(struct __sk_buff *skb, const struct pkt *p,
+				      const struct endpoint *from)
+{
+	__u32 i = from->network;
+	struct network *net = bpf_map_lookup_elem(&networks, &i);
+
+	if (!net || net->flags & NETWORK_INTERNAL)
+		return DROP(DROP_ISOLATED);
+	if (p->fragment)
+		return DROP(DROP_FRAGMENT);
+	if (!p->ported || !(net->flags & NETWORK_MASQUERADE))
+		return DROP(DROP_UNSUPPORTED);
+	if (!may_open(p))
+		return DROP(DROP_NO_FLOW);
+	if (p->t.proto == IPPROTO_ICMP && !p->t.sport)
+		return DROP(DROP_NO_FLOW); /* an echo reply that nobody asked for */
+	return masq_from_ctr(skb, p, from);
+}
+
+/* A container sends what no flow carries. */
+static __always_inline int from_ctr_new(struct __sk_buff *skb, const struct pkt *p,
+					const struct endpoint *to)
+{
+	__u32 ifindex = skb->ifindex;
+	struct endpoint *from = bpf_map_lookup_elem(&devices, &ifindex);
+
+	if (!from)
+		return DROP(DROP_NO_ENDPOINT);
+	if (!addr_equal(&p->t.src, &from->addr4))
+		return DROP(DROP_SOURCE);
+	if (to)
+		return ctr_to_ctr(skb, p, from, to);
+	if (addr_is_multicast(&p->t.dst) || bpf_map_lookup_elem(&host_addrs, &p->t.dst))
+		return ctr_to_host(skb, p, from);
+	return ctr_to_ext(skb, p, from);
+}
+
+/* The outside sends what no flow carries. */
+static __always_inline int from_ext_new(struct __sk_buff *skb, const struct pkt *p)
+{
+	__u32 *flags = bpf_map_lookup_elem(&host_addrs, &p->t.dst);
+
+	if (!flags)
+		return bpf_map_lookup_elem(&endpoints, &p->t.dst) ? DROP(DROP_DIRECT) : PASS;
+	if (*flags & HOST_ADDR_BROADCAST || !p->ported || p->fragment || !may_open(p) ||
+	    p->t.proto == IPPROTO_ICMP)
+		return PASS;
+	return publish_from_ext(skb, p);
+}
+
+/* The host itself sends what no flow carries. */
+static __always_inline int to_ext_new(struct __sk_buff *skb, const struct pkt *p)
+{
+	if (!p->ported || p->fragment || !may_open(p))
+		return PASS;
+	if (p->t.proto == IPPROTO_ICMP && !is_echo_request(p))
+		return PASS;
+	return host_opens(skb, p);
+}
+
+/* A container sends. */
+static __always_inline int from_ctr(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct endpoint *to = bpf_map_lookup_elem(&endpoints, &p->t.dst);
+	struct flow *f = NULL;
+	int ret;
+
+	/* Neighbours need no flow, unless one has called the other by a published port. */
+	if (!to || to->flags & ENDPOINT_HAIRPIN)
+		f = flow_find(skb, p);
+	if (!f) {
+		ret = from_ctr_new(skb, p, to);
+		if (ret != MADE)
+			return ret;
+		f = flow_lookup(&p->t);
+	}
+	return along(skb, p, f, DIR_EGRESS);
+}
+
+/* The outside sends. */
+static __always_inline int from_ext(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct flow *f = flow_find(skb, p);
+	int ret;
+
+	if (!f) {
+		ret = from_ext_new(skb, p);
+		if (ret != MADE)
+			return ret;
+		f = flow_lookup(&p->t);
+	}
+	return along(skb, p, f, DIR_INGRESS);
+}
+
+/* The host itself sends to the outside. */
+static __always_inline int to_ext(struct __sk_buff *skb, const struct pkt *p)
+{
+	struct flow *f = flow_find(skb, p);
+	int ret;
+
+	if (!f) {
+		ret = to_ext_new(skb, p);
+		if (ret != MADE)
+			return ret;
+		f = flow_lookup(&p->t);
+	} else if (f->kind != KIND_HOST) {
+		return PASS;
+	}
+	return along(skb, p, f, DIR_EGRESS);
+}
+
+#endif

@@ -1,0 +1,267 @@
+package bpf_test
+
+import (
+	"testing"
+
+	"github.com/ebnet/ebnet/datapath"
+)
+
+func TestPublished(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+	h.publish(datapath.UDP, hostIP, 5353, addrB, 53)
+	ext, ctr := h.objs.EbnetFromExt, h.objs.EbnetFromCtr
+	client := outside + ":40000"
+
+	h.walk(
+		step{"SYN", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrA+":80", 0), 0},
+		step{"SYN again", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrA+":80", 0), 0},
+		step{"SYN-ACK", ctr, h.ctrA, tcpPacket(addrA+":80", client, syn|ack), redirect, tcpPacket(hostIP+":8080", client, 0), 0},
+		step{"ACK", ext, h.ext, tcpPacket(client, hostIP+":8080", ack), redirect, tcpPacket(client, addrA+":80", 0), 0},
+		step{"data", ext, h.ext, tcpPacket(client, hostIP+":8080", ack), redirect, tcpPacket(client, addrA+":80", 0), 0},
+		step{"answer", ctr, h.ctrA, tcpPacket(addrA+":80", client, ack), redirect, tcpPacket(hostIP+":8080", client, 0), 0},
+		step{"UDP", ext, h.ext, udpPacket(client, hostIP+":5353"), redirect, udpPacket(client, addrB+":53"), 0},
+		step{"UDP answer", ctr, h.ctrB, udpPacket(addrB+":53", client), redirect, udpPacket(hostIP+":5353", client), 0},
+		step{"not published", ext, h.ext, tcpPacket(client, hostIP+":8081", syn), pass, packet{}, 0},
+		step{"other protocol", ext, h.ext, udpPacket(client, hostIP+":8080"), pass, packet{}, 0},
+		step{"no SYN", ext, h.ext, tcpPacket(outside+":40001", hostIP+":8080", ack), pass, packet{}, 0},
+		step{"another machine's address", ext, h.ext, tcpPacket(client, neighbor+":8080", syn), pass, packet{}, 0},
+	)
+	flows := h.flows()
+	if len(flows) != 2 || flows[0].State != datapath.StateEstablished || flows[0].Packets != 6 {
+		t.Fatalf("flows %+v, want an established TCP flow of 6 packets and a UDP one", flows)
+	}
+}
+
+func TestPublishPrefersTheAddressItself(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+	h.publish(datapath.TCP, hostIP, 8080, addrB, 81)
+	client := outside + ":40000"
+	h.walk(
+		step{"exact", h.objs.EbnetFromExt, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrB+":81", 0), 0},
+	)
+}
+
+// Published on 127.0.0.1 is for the host's own processes: nothing that comes
+// by a wire reaches it, whatever it says of its destination.
+func TestLoopbackPublishIsNotOnTheWire(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "127.0.0.1", 8080, addrA, 80)
+	h.walk(
+		step{"host address", h.objs.EbnetFromExt, h.ext, tcpPacket(outside+":40000", hostIP+":8080", syn), pass, packet{}, 0},
+		step{"forged", h.objs.EbnetFromExt, h.ext, tcpPacket(outside+":40000", "127.0.0.1:8080", syn), pass, packet{}, 0},
+	)
+}
+
+func TestUnpublishEndsFlows(t *testing.T) {
+	h := newHost(t)
+	p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+	client := outside + ":40000"
+	ext := h.objs.EbnetFromExt
+	h.walk(
+		step{"SYN", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrA+":80", 0), 0},
+		step{"SYN-ACK", h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":80", client, syn|ack), redirect, tcpPacket(hostIP+":8080", client, 0), 0},
+		step{"ACK", ext, h.ext, tcpPacket(client, hostIP+":8080", ack), redirect, tcpPacket(client, addrA+":80", 0), 0},
+	)
+	h.check(h.dp.Unpublish(p))
+	h.walk(
+		step{"data", ext, h.ext, tcpPacket(client, hostIP+":8080", ack), pass, packet{}, 0},
+		step{"answer", h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":80", client, ack), shot, packet{}, datapath.DropNoFlow},
+		step{"SYN", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), pass, packet{}, 0},
+	)
+	// published again, to another container: the same client gets there at once
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
+	h.walk(
+		step{"SYN", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrB+":80", 0), 0},
+	)
+}
+
+func TestMasquerade(t *testing.T) {
+	h := newHost(t)
+	ext, ctr := h.objs.EbnetFromExt, h.objs.EbnetFromCtr
+	server := outside + ":443"
+	h.walk(
+		step{"SYN", ctr, h.ctrA, tcpPacket(addrA+":5000", server, syn), redirect, tcpPacket(hostIP+":5000", server, 0), 0},
+		step{"SYN-ACK", ext, h.ext, tcpPacket(server, hostIP+":5000", syn|ack), redirect, tcpPacket(server, addrA+":5000", 0), 0},
+		step{"ACK", ctr, h.ctrA, tcpPacket(addrA+":5000", server, ack), redirect, tcpPacket(hostIP+":5000", server, 0), 0},
+		step{"UDP", ctr, h.ctrA, udpPacket(addrA+":5000", server), redirect, udpPacket(hostIP+":5000", server), 0},
+		step{"UDP answer", ext, h.ext, udpPacket(server, hostIP+":5000"), redirect, udpPacket(server, addrA+":5000"), 0},
+		step{"echo", ctr, h.ctrA, echoPacket(addrA+":77", outside+":0"), redirect, echoPacket(hostIP+":77", outside+":0"), 0},
+		step{"echo reply", ext, h.ext, echoPacket(outside+":0", hostIP+":77"), redirect, echoPacket(outside+":0", addrA+":77"), 0},
+		step{"another server's reply", ext, h.ext, udpPacket(outside+":444", hostIP+":5000"), pass, packet{}, 0},
+		step{"no SYN", ctr, h.ctrA, tcpPacket(addrA+":5001", server, ack), shot, packet{}, datapath.DropNoFlow},
+	)
+}
+
+// Two containers, one server, one source port: the second gets another, and
+// both get their own answers.
+func TestMasqueradeCollision(t *testing.T) {
+	h := newHost(t)
+	server := outside + ":443"
+	for name, make := range map[string]func(src, dst string) packet{
+		"UDP":  udpPacket,
+		"TCP":  func(src, dst string) packet { return tcpPacket(src, dst, syn) },
+		"echo": func(src, _ string) packet { return echoPacket(src, outside+":0") },
+	} {
+		h.walk(step{
+			name, h.objs.EbnetFromCtr, h.ctrA, make(addrA+":6000", server), redirect,
+			make(hostIP+":6000", server), 0,
+		})
+		if verdict, _ := h.run(h.objs.EbnetFromCtr, h.ctrB, make(addrB+":6000", server)); verdict != redirect {
+			t.Fatalf("%s: second container's verdict %d, want redirect", name, verdict)
+		}
+		for _, f := range h.flows() {
+			if f.Src.Addr() != ip(addrB) || f.State != datapath.StateNew {
+				continue
+			}
+			if f.NATSrc.Port() == 6000 {
+				t.Fatalf("%s: both containers have the outside port 6000: %+v", name, f)
+			}
+			reply := make(server, f.NATSrc.String())
+			want := make(server, addrB+":6000")
+			if name == "echo" {
+				reply, want = echoPacket(outside+":0", f.NATSrc.String()), echoPacket(outside+":0", addrB+":6000")
+			}
+			if name == "TCP" {
+				reply.tcp, want.tcp = syn|ack, syn|ack
+			}
+			h.walk(step{name + " reply", h.objs.EbnetFromExt, h.ext, reply, redirect, want, 0})
+			_, err := h.dp.EndAllFlows()
+			h.check(err)
+			break
+		}
+	}
+}
+
+func TestNoPortLeft(t *testing.T) {
+	h := newHost(t)
+	s := datapath.DefaultSettings()
+	s.FIBIfindex, s.PortMin, s.PortMax = uint32(device(t, "fib").Index), 40000, 40001
+	h.check(h.dp.SetSettings(s))
+	server := outside + ":53"
+	for _, port := range []string{":40000", ":40001"} {
+		h.walk(step{
+			"within", h.objs.EbnetFromCtr, h.ctrA, udpPacket(addrA+port, server), redirect,
+			udpPacket(hostIP+port, server), 0,
+		})
+	}
+	h.walk(step{
+		"full", h.objs.EbnetFromCtr, h.ctrB, udpPacket(addrB+":40000", server), shot, packet{}, datapath.DropNoPort,
+	})
+	failures, err := h.dp.PortFailures()
+	h.check(err)
+	if failures[datapath.UDP] != 1 {
+		t.Fatalf("failures %v, want one of UDP", failures)
+	}
+}
+
+func TestContainerToContainer(t *testing.T) {
+	h := newHost(t)
+	ctr := h.objs.EbnetFromCtr
+	h.walk(
+		step{"TCP", ctr, h.ctrA, tcpPacket(addrA+":5000", addrB+":80", syn), redirect, packet{}, 0},
+		step{"no SYN", ctr, h.ctrB, tcpPacket(addrB+":80", addrA+":5000", ack), redirect, packet{}, 0},
+		step{"fragment", ctr, h.ctrA, packet{src: addrA + ":5000", dst: addrB + ":80", proto: udp, fragment: 0x2001}, redirect, packet{}, 0},
+		step{"other protocol", ctr, h.ctrA, packet{src: addrA + ":0", dst: addrB + ":0", proto: 47, payload: "gre"}, redirect, packet{}, 0},
+		step{"spoofed", ctr, h.ctrA, tcpPacket(addrC+":5000", addrB+":80", syn), shot, packet{}, datapath.DropSource},
+		step{"other network", ctr, h.ctrA, tcpPacket(addrA+":5000", addrC+":80", syn), shot, packet{}, datapath.DropIsolated},
+		step{"gateway", ctr, h.ctrA, tcpPacket(addrA+":5000", gateway+":22", syn), pass, packet{}, 0},
+		step{"multicast", ctr, h.ctrA, udpPacket(addrA+":5353", "224.0.0.251:5353"), pass, packet{}, 0},
+	)
+	h.check(h.dp.PutNetwork(datapath.Network{Index: 1, Bridge: 100, Gateway4: ip(gateway), Masquerade: true}))
+	h.walk(step{"no icc", ctr, h.ctrA, tcpPacket(addrA+":5000", addrB+":80", syn), shot, packet{}, datapath.DropIsolated})
+}
+
+func TestHairpin(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
+	ctr := h.objs.EbnetFromCtr
+	h.walk(
+		step{"to a neighbour", ctr, h.ctrA, tcpPacket(addrA+":5000", hostIP+":8080", syn), redirect, tcpPacket(addrA+":5000", addrB+":80", 0), 0},
+		step{"answer", ctr, h.ctrB, tcpPacket(addrB+":80", addrA+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrA+":5000", 0), 0},
+		step{"neighbours talk on", ctr, h.ctrB, tcpPacket(addrB+":81", addrA+":5000", syn), redirect, packet{}, 0},
+		step{"gateway's address", ctr, h.ctrA, tcpPacket(addrA+":5001", gateway+":8080", syn), redirect, tcpPacket(addrA+":5001", addrB+":80", 0), 0},
+		step{"other network", ctr, h.ctrC, tcpPacket(addrC+":5000", hostIP+":8080", syn), redirect, tcpPacket(addrC+":5000", addrB+":80", 0), 0},
+		step{"its answer", ctr, h.ctrB, tcpPacket(addrB+":80", addrC+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrC+":5000", 0), 0},
+		step{"to itself", ctr, h.ctrB, tcpPacket(addrB+":5000", hostIP+":8080", syn), redirect, tcpPacket(gateway+":5000", addrB+":80", 0), 0},
+		step{"its answer", ctr, h.ctrB, tcpPacket(addrB+":80", gateway+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrB+":5000", 0), 0},
+	)
+}
+
+func TestUnpublishedPortIsNotReachable(t *testing.T) {
+	h := newHost(t)
+	h.walk(
+		step{"direct", h.objs.EbnetFromExt, h.ext, tcpPacket(neighbor+":5000", addrA+":80", syn), shot, packet{}, datapath.DropDirect},
+		step{"fragment", h.objs.EbnetFromExt, h.ext, packet{src: neighbor + ":1", dst: addrA + ":1", proto: udp, fragment: 3}, shot, packet{}, datapath.DropDirect},
+	)
+}
+
+func TestWhatIsNotForwarded(t *testing.T) {
+	h := newHost(t)
+	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+	server := outside + ":443"
+	ttl1 := udpPacket(addrA+":5000", server)
+	ttl1.ttl = 1
+	h.walk(
+		step{"TTL", ctr, h.ctrA, ttl1, shot, packet{}, datapath.DropTTL},
+		step{"fragment", ctr, h.ctrA, packet{src: addrA + ":1", dst: server, proto: udp, fragment: 0x2000}, shot, packet{}, datapath.DropFragment},
+		step{"GRE", ctr, h.ctrA, packet{src: addrA + ":0", dst: outside + ":0", proto: 47, payload: "gre"}, shot, packet{}, datapath.DropUnsupported},
+		step{"echo reply", ctr, h.ctrA, echoPacket(addrA+":0", outside+":3"), shot, packet{}, datapath.DropNoFlow},
+		step{"truncated", ctr, h.ctrA, packet{src: addrA + ":0", dst: outside + ":0", proto: tcp, raw: true, payload: "short"}, shot, packet{}, datapath.DropInvalid},
+		step{"other machine's", ext, h.ext, packet{src: server, dst: hostIP + ":1", proto: udp, ethDst: h.ctrA.HardwareAddr}, pass, packet{}, 0},
+	)
+}
+
+func TestHeaderForms(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.UDP, "0.0.0.0", 5353, addrA, 53)
+	client := outside + ":40000"
+	plain := udpPacket(client, hostIP+":5353")
+	plain.noChecksum = true
+	for words := range 11 {
+		options := udpPacket(client, hostIP+":5353")
+		options.options = words
+		h.walk(step{"options", h.objs.EbnetFromExt, h.ext, options, redirect, udpPacket(client, addrA+":53"), 0})
+	}
+	h.walk(step{"UDP without checksum", h.objs.EbnetFromExt, h.ext, plain, redirect, udpPacket(client, addrA+":53"), 0})
+	// every payload word once, so that sums of 0 and 0xffff occur
+	for i := range 0x10000 {
+		p := udpPacket(client, hostIP+":5353")
+		p.payload = string([]byte{byte(i >> 8), byte(i)})
+		h.walk(step{"sums", h.objs.EbnetFromExt, h.ext, p, redirect, udpPacket(client, addrA+":53"), 0})
+	}
+}
+
+// The host's own new connection over the outside tuple of a container's flow
+// leaves from another port, and both keep their packets.
+func TestHostKeepsClear(t *testing.T) {
+	h := newHost(t)
+	server := outside + ":443"
+	toExt, ext, ctr := h.objs.EbnetToExt, h.objs.EbnetFromExt, h.objs.EbnetFromCtr
+	h.walk(
+		step{"container", ctr, h.ctrA, udpPacket(addrA+":5000", server), redirect, udpPacket(hostIP+":5000", server), 0},
+		step{"host, other port", toExt, h.ext, udpPacket(hostIP+":5001", server), pass, packet{}, 0},
+	)
+	if verdict, _ := h.run(toExt, h.ext, udpPacket(hostIP+":5000", server)); verdict != pass {
+		t.Fatalf("host's packet: verdict %d, want pass", verdict)
+	}
+	var moved string
+	for _, f := range h.flows() {
+		if f.Kind == datapath.KindHost {
+			moved = f.NATSrc.String()
+		}
+	}
+	same := packet{src: server, dst: hostIP + ":5000", ttl: 64}
+	h.walk(
+		step{"host's answer", ext, h.ext, udpPacket(server, moved), pass, same, 0},
+		step{"container's answer", ext, h.ext, udpPacket(server, hostIP+":5000"), redirect, udpPacket(server, addrA+":5000"), 0},
+		step{"host again", toExt, h.ext, udpPacket(hostIP+":5000", server), pass, packet{src: moved, dst: server, ttl: 64}, 0},
+	)
+	// the host's ping first: the container's gets another identifier
+	h.walk(step{"host's echo", toExt, h.ext, echoPacket(hostIP+":9", outside+":0"), pass, packet{}, 0})
+	if verdict, _ := h.run(ctr, h.ctrA, echoPacket(addrA+":9", outside+":0")); verdict != redirect {
+		t.Fatalf("container's echo: verdict %d, want redirect", verdict)
+	}
+	h.walk(step{"host's echo reply", ext, h.ext, echoPacket(outside+":0", hostIP+":9"), pass, packet{}, 0})
+}

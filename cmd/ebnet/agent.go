@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
+
+	"github.com/ebnet/ebnet/loader"
+	"github.com/ebnet/ebnet/metrics"
+)
+
+// agentFlags are what `ebnet agent` can be told, on the command line and in the
+// config file alike.
+type agentFlags struct {
+	config    string
+	place     *place
+	uplinks   []string
+	hostIP    string
+	metrics   string
+	detail    string
+	attach    string
+	logFormat string
+	logLevel  string
+}
+
+func newAgentCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Keep networks, sandboxes and published ports",
+		Long: "Keep networks, sandboxes and published ports, in the network namespace that it is started in.\n\n" +
+			"SIGTERM and SIGINT stop it; the datapath keeps running. The config file is a JSON object whose keys are\n" +
+			"the names of these flags; flags win.",
+		Args: args(0, 0, ""),
+	}
+	flags := addAgentFlags(cmd.Flags(), a.config)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := a.needRoot(cmd); err != nil {
+			return err
+		}
+		if err := loadConfig(cmd.LocalNonPersistentFlags(), flags.config, !cmd.Flags().Changed("config")); err != nil {
+			return err
+		}
+		if a.socket != "" && a.socket != flags.place.socket() {
+			return usagef(cmd, "the agent's socket is ebnet.sock in its --run folder: give --run instead of --socket")
+		}
+		settings, err := flags.settings(cmd)
+		if err != nil {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
+		defer stop()
+		reload := reloader{
+			flags: cmd.LocalNonPersistentFlags(), config: flags.config, absent: !cmd.Flags().Changed("config"),
+			level: settings.level, log: settings.log,
+		}
+		go reload.watch(ctx)
+		return runAgent(ctx, settings)
+	}
+	return cmd
+}
+
+func addAgentFlags(flags *pflag.FlagSet, config string) *agentFlags {
+	f := &agentFlags{place: addPlace(flags)}
+	flags.StringVar(&f.config, "config", config, "`file` with values for the other flags")
+	flags.StringArrayVar(&f.uplinks, "uplink", nil, "`interface` to the outside (default: those with a global address)")
+	flags.StringVar(&f.hostIP, "host-ip", "", "`address` of ports published without one (default: all)")
+	flags.StringVar(&f.metrics, "metrics", "127.0.0.1:10469", "`address` of the metrics, or off")
+	flags.StringVar(&f.detail, "metrics-detail", "publish", "what gets series of its own: network, sandbox or publish")
+	flags.StringVar(&f.attach, "attach", "auto", "how programs get onto interfaces: auto, tcx or clsact")
+	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
+	return f
+}
+
+// agentSettings are agentFlags, checked.
+type agentSettings struct {
+	place   place
+	uplinks []string
+	hostIP  netip.Addr
+	metrics string // empty: off
+	detail  metrics.Detail
+	attach  loader.Mode
+	level   *slog.LevelVar
+	log     *slog.Logger
+}
+
+func (f *agentFlags) settings(cmd *cobra.Command) (agentSettings, error) {
+	s := agentSettings{place: *f.place, uplinks: f.uplinks}
+	var err error
+	if f.hostIP != "" {
+		if s.hostIP, err = netip.ParseAddr(f.hostIP); err != nil {
+			return s, usagef(cmd, "bad --host-ip %q: not an IP address", f.hostIP)
+		}
+	}
+	if f.metrics != "off" {
+		if _, err := netip.ParseAddrPort(f.metrics); err != nil {
+			return s, usagef(cmd, "bad --metrics %q: give ADDRESS:PORT or off", f.metrics)
+		}
+		s.metrics = f.metrics
+	}
+	if s.detail, err = metrics.ParseDetail(f.detail); err != nil {
+		return s, usagef(cmd, "bad --metrics-detail %q: use network, sandbox or publish", f.detail)
+	}
+	if s.attach, err = loader.ParseMode(f.attach); err != nil {
+		return s, usagef(cmd, "bad --attach %q: use auto, tcx or clsact", f.attach)
+	}
+	level, err := parseLevel(f.logLevel)
+	if err != nil {
+		return s, usagef(cmd, "%w", err)
+	}
+	s.level = &slog.LevelVar{}
+	s.level.Set(level)
+	if s.log, err = newLogger(cmd.ErrOrStderr(), f.logFormat, s.level); err != nil {
+		return s, usagef(cmd, "%w", err)
+	}
+	return s, nil
+}
+
+func parseLevel(name string) (slog.Level, error) {
+	for level, known := range map[slog.Level]string{
+		slog.LevelDebug: "debug", slog.LevelInfo: "info", slog.LevelWarn: "warn", slog.LevelError: "error",
+	} {
+		if name == known {
+			return level, nil
+		}
+	}
+	return 0, fmt.Errorf("bad --log-level %q: use debug, info, warn or error", name)
+}
+
+func newLogger(w io.Writer, format string, level slog.Leveler) (*slog.Logger, error) {
+	options := &slog.HandlerOptions{Level: level}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, options)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, options)), nil
+	}
+	return nil, fmt.Errorf("bad --log-format %q: use text or json", format)
+}

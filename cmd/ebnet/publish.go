@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/netip"
+
+	"github.com/spf13/cobra"
+
+	"github.com/ebnet/ebnet/control/api"
+)
+
+func newPublishCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "publish SPEC",
+		Short: "Publish a port of a running sandbox on the host",
+		Long: "Publish a port or range of a running sandbox on the host.\n\n" +
+			"SPEC is [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]. HOSTPORT 0 or empty leaves\n" +
+			"the choice to ebnet. What is published is printed.",
+		Example: "  ebnet publish 8080:80 --to web\n" +
+			"  ebnet publish 127.0.0.1:5353:53/udp --to db\n" +
+			"  ebnet publish 8000-8010:9000-9010 --to web",
+		Args: args(1, 1, "SPEC"),
+	}
+	to := cmd.Flags().String("to", "", "the `sandbox` (default: the only one there is)")
+	network := cmd.Flags().String("network", "", "the sandbox's address in this `network` (default: that of its default route)")
+	allow := cmd.Flags().StringArray("allow", nil, "let only `CIDR` connect (default: anyone)")
+	output := addOutput(cmd, formatTable)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		spec, err := api.ParsePublish(args[0])
+		if err != nil {
+			return err
+		}
+		create := api.PublishCreate{Spec: spec, Sandbox: *to, Network: *network}
+		if cmd.Flags().Changed("to") {
+			if err := api.ValidRef(*to); err != nil {
+				return err
+			}
+		}
+		for _, text := range *allow {
+			prefix, err := parseSource(text)
+			if err != nil {
+				return usagef(cmd, "bad --allow %q: not a CIDR such as 192.0.2.0/24", text)
+			}
+			create.Allow = append(create.Allow, prefix)
+		}
+		published, err := a.client().Publish(cmd.Context(), create)
+		if err != nil {
+			return err
+		}
+		return printPublishes(cmd.OutOrStdout(), *output, []api.Publish{published}, true)
+	}
+	return cmd
+}
+
+// parseSource reads a CIDR, or one address as a CIDR of its own.
+func parseSource(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		addr = addr.Unmap().WithZone("")
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	return prefix.Masked(), err
+}
+
+func newUnpublishCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "unpublish SPEC",
+		Short:   "End what is published at a port of the host",
+		Long:    "End what is published at [HOSTIP:]HOSTPORT[-END][/PROTO] of the host. Its connections end, too.",
+		Example: "  ebnet unpublish 8080\n  ebnet unpublish 127.0.0.1:5353/udp\n  ebnet unpublish 8000-8010",
+		Args:    args(1, 1, "SPEC"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			host, err := api.ParseHostSpec(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = a.client().Unpublish(cmd.Context(), host)
+			return err
+		},
+	}
+}

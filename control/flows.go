@@ -1,0 +1,127 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+
+	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/store"
+	"github.com/ebnet/ebnet/datapath"
+)
+
+// Flows lists the translated flows. The host's own, which are not translated,
+// are left out.
+func (a *Agent) Flows(context.Context) ([]api.Flow, error) {
+	sandboxes := map[uint32]string{}
+	a.mu.RLock()
+	for _, ep := range a.live.endpoints {
+		sandboxes[ep.slot] = ep.sandbox
+	}
+	a.mu.RUnlock()
+	out := []api.Flow{}
+	for f, err := range a.fwd.Flows() {
+		if err != nil {
+			return nil, err
+		}
+		if f.Kind == datapath.KindHost {
+			continue
+		}
+		out = append(out, describeFlow(f, sandboxes[f.Endpoint]))
+	}
+	return out, nil
+}
+
+func describeFlow(f datapath.Flow, sandbox string) api.Flow {
+	src, dst, natSrc, natDst := f.Src, f.Dst, f.NATSrc, f.NATDst
+	if f.Proto == datapath.ICMP {
+		// An echo has one identifier, which people expect on both sides.
+		dst = netip.AddrPortFrom(dst.Addr(), src.Port())
+		natDst = netip.AddrPortFrom(natDst.Addr(), natSrc.Port())
+	}
+	return api.Flow{
+		Proto: f.Proto.String(), Src: src.String(), Dst: dst.String(),
+		NATSrc: natSrc.String(), NATDst: natDst.String(),
+		Kind: f.Kind.String(), State: f.State.String(), Sandbox: sandbox,
+		AgeSeconds: int64(f.Age.Seconds()), IdleSeconds: int64(f.Idle.Seconds()),
+		Packets: f.Packets, Bytes: f.Bytes,
+	}
+}
+
+// FlushFlows ends flows: those of a sandbox, of a published port, or all.
+func (a *Agent) FlushFlows(_ context.Context, flush api.FlowsFlush) (api.FlowsFlushed, error) {
+	a.ops.Lock()
+	defer a.ops.Unlock()
+	var ended int
+	var err error
+	switch {
+	case flush.All && flush.Sandbox == "" && flush.Port == nil:
+		ended, err = a.fwd.EndAllFlows()
+	case flush.Sandbox != "" && !flush.All && flush.Port == nil:
+		ended, err = a.flushSandbox(flush.Sandbox)
+	case flush.Port != nil && !flush.All && flush.Sandbox == "":
+		ended, err = a.flushPort(*flush.Port)
+	default:
+		return api.FlowsFlushed{}, api.Errorf(api.CodeBadRequest, "flush flows: say whose: of a sandbox, of a published port, or all")
+	}
+	return api.FlowsFlushed{Ended: ended}, err
+}
+
+func (a *Agent) flushSandbox(name string) (int, error) {
+	sb, err := a.target(name)
+	if err != nil {
+		return 0, err
+	}
+	ended := 0
+	for _, at := range bridged(sb) {
+		n, err := a.fwd.EndEndpointFlows(a.live.endpoints[at.HostInterface].slot)
+		ended += n
+		if err != nil {
+			return ended, err
+		}
+	}
+	return ended, nil
+}
+
+// flushPort ends the flows of whole publishes, or of single ports of a range.
+func (a *Agent) flushPort(spec api.HostSpec) (int, error) {
+	found, err := selectPublishes(a.want.publishList(), spec)
+	if err == nil {
+		ended := 0
+		for _, p := range found {
+			n, err := a.fwd.EndPublishFlows(a.live.publishes[p.Key()], 0)
+			ended += n
+			if err != nil {
+				return ended, err
+			}
+		}
+		return ended, nil
+	}
+	p, ok := a.publishAround(spec)
+	if !errors.Is(err, api.ErrUnprocessable) || !ok {
+		return 0, api.Errorf(apiError(err).Code, "flush flows of %s: %w", spec, err)
+	}
+	ended := 0
+	for port := int(spec.HostPort); port <= int(spec.HostPortEnd); port++ {
+		n, err := a.fwd.EndPublishFlows(a.live.publishes[p.Key()], uint16(port))
+		ended += n
+		if err != nil {
+			return ended, err
+		}
+	}
+	return ended, nil
+}
+
+// publishAround finds the one publish whose range holds all ports of a spec.
+func (a *Agent) publishAround(spec api.HostSpec) (found store.Publish, ok bool) {
+	for _, p := range a.want.publishes {
+		if p.Proto != spec.Proto || p.HostPort > spec.HostPort || p.HostPortEnd < spec.HostPortEnd {
+			continue
+		}
+		if spec.HostIP.IsValid() && p.HostIP != spec.HostIP.Unmap() || ok && !p.HostIP.IsUnspecified() {
+			continue
+		}
+		found, ok = p, true
+	}
+	return found, ok
+}

@@ -1,0 +1,136 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ebnet/ebnet/control/netdev"
+	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
+)
+
+// Forwarder is what the agent needs of the datapath's tables.
+type Forwarder interface {
+	PutEndpoint(datapath.Endpoint) (datapath.Endpoint, error)
+	DeleteEndpoint(ifindex uint32) error
+	Endpoints() ([]datapath.Endpoint, error)
+
+	PutNetwork(datapath.Network) error
+	DeleteNetwork(index uint16) error
+	Networks() ([]datapath.Network, error)
+
+	Publish(datapath.Publish) (datapath.Publish, error)
+	Unpublish(datapath.Publish) error
+	Publishes() ([]datapath.Publish, error)
+
+	SetUplinks([]datapath.Uplink) error
+	SetHostAddrs([]datapath.HostAddr) error
+	SetSettings(datapath.Settings) error
+
+	Sweep() (datapath.Swept, error)
+	EndEndpointFlows(slot uint32) (int, error)
+	EndPublishFlows(slot uint32, hostPort uint16) (int, error)
+	EndAllFlows() (int, error)
+	Flows() iter.Seq2[datapath.Flow, error]
+	FlowStats() (datapath.FlowStats, error)
+	MapUsage() ([]datapath.MapUsage, error)
+}
+
+// Programs is what the agent needs of the loader.
+type Programs interface {
+	AttachContainer(ifindex int) error
+	AttachUplink(ifindex int) error
+	Detach(ifindex int) error
+	AttachSockets() error
+	Attached() ([]loader.Attachment, error)
+	Close() error
+}
+
+// Links is what the agent needs of the kernel's links, namespaces, processes and
+// sysctls, all as its own network namespace has them.
+type Links interface {
+	EnsureBridge(netdev.Bridge) (ifindex int, created bool, err error)
+	CreateVeth(netdev.Veth) (ifindex int, err error)
+	UpVeth(netdev.Veth) error
+	UpLoopback(netns string) error
+	DeleteLink(name string) error
+	Links() ([]netdev.LinkInfo, error)
+	EnsureFIBLink(name string) (ifindex int, err error)
+	Routes() ([]netip.Prefix, error)
+
+	CreateNetns(name string) (path string, err error)
+	DeleteNetns(name string) error
+	NetnsPath(name string) string
+	ListNetns() ([]string, error)
+	Processes(path string) ([]int, error)
+
+	ReservedPorts() (netdev.PortSet, error)
+	WriteReservedPorts(netdev.PortSet) error
+}
+
+// hostLinks are the links of the namespace that the process runs in.
+type hostLinks struct{}
+
+func (hostLinks) EnsureBridge(b netdev.Bridge) (int, bool, error) { return netdev.EnsureBridge(b) }
+func (hostLinks) CreateVeth(v netdev.Veth) (int, error)           { return netdev.CreateVeth(v) }
+func (hostLinks) UpVeth(v netdev.Veth) error                      { return v.Up() }
+func (hostLinks) DeleteLink(name string) error                    { return netdev.DeleteLink(name) }
+func (hostLinks) Links() ([]netdev.LinkInfo, error)               { return netdev.Links() }
+func (hostLinks) EnsureFIBLink(name string) (int, error)          { return netdev.EnsureFIBLink(name) }
+func (hostLinks) Routes() ([]netip.Prefix, error)                 { return netdev.Routes() }
+func (hostLinks) DeleteNetns(name string) error                   { return netdev.DeleteNetns(name) }
+func (hostLinks) NetnsPath(name string) string                    { return netdev.NetnsPath(name) }
+func (hostLinks) Processes(path string) ([]int, error)            { return netdev.Processes(path) }
+func (hostLinks) ReservedPorts() (netdev.PortSet, error)          { return netdev.ReadReservedPorts() }
+
+func (hostLinks) WriteReservedPorts(set netdev.PortSet) error { return netdev.WriteReservedPorts(set) }
+
+// CreateNetns also takes a name at which a creation that was cut short left a
+// file but no namespace.
+func (hostLinks) CreateNetns(name string) (string, error) {
+	path, err := netdev.CreateNetns(name)
+	if !errors.Is(err, netdev.ErrExists) || isNetns(netdev.NetnsPath(name)) {
+		return path, err
+	}
+	if err := netdev.DeleteNetns(name); err != nil {
+		return "", err
+	}
+	return netdev.CreateNetns(name)
+}
+
+// ListNetns leaves out the names at which there is no namespace.
+func (hostLinks) ListNetns() ([]string, error) {
+	names, err := netdev.ListNetns()
+	return slices.DeleteFunc(names, func(name string) bool { return !isNetns(netdev.NetnsPath(name)) }), err
+}
+
+func isNetns(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
+}
+
+// UpLoopback sets lo up in a namespace that has nothing else.
+func (hostLinks) UpLoopback(netns string) error {
+	err := netdev.Do(netns, func() error {
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		lo, err := unix.NewIfreq("lo")
+		if err != nil {
+			return err
+		}
+		lo.SetUint16(unix.IFF_UP)
+		return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo)
+	})
+	if err != nil {
+		return fmt.Errorf("set lo up in %s: %w", netns, err)
+	}
+	return nil
+}

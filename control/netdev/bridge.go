@@ -1,0 +1,137 @@
+package netdev
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// Bridge is a bridge as it should be.
+type Bridge struct {
+	Name  string
+	MTU   int              // bytes; 0 for the kernel's choice
+	MAC   net.HardwareAddr // fixed, so that it does not change with the ports
+	Addrs []netip.Prefix   // the host's own addresses on it
+}
+
+// EnsureBridge makes the bridge, or sees to it that the one of the name is up and
+// has the addresses. Addresses that it has beyond these stay. Of a bridge that has
+// another MAC than the given one, made by somebody else then, nothing more is touched.
+// ErrNotBridge if a link of another kind has the name.
+func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
+	h, err := newHandle()
+	if err != nil {
+		return 0, false, err
+	}
+	defer h.Close()
+
+	link, err := linkByName(h, b.Name)
+	if errors.Is(err, ErrNotFound) {
+		created = true
+		if err = b.create(); err == nil {
+			link, err = linkByName(h, b.Name)
+		}
+	}
+	if err != nil {
+		return 0, false, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
+	}
+	if created {
+		defer func() {
+			if err != nil {
+				_ = h.LinkDel(link)
+			}
+		}()
+	}
+	if link.Type() != "bridge" {
+		return 0, false, fmt.Errorf("ensure bridge %s: a link of kind %s: %w", b.Name, link.Type(), ErrNotBridge)
+	}
+
+	ours := created || (b.MAC != nil && bytes.Equal(link.Attrs().HardwareAddr, b.MAC))
+	if err := b.configure(h, link, ours); err != nil {
+		return 0, false, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
+	}
+	return link.Attrs().Index, created, nil
+}
+
+// create adds the bridge, down, in one request. There is no spanning tree, so that
+// a port forwards as soon as it has a carrier. Multicast snooping is off: with no
+// querier on the bridge it would either forget who listens or begin to ask, and a
+// bridge of containers has no use for it.
+func (b Bridge) create() error {
+	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_CREATE|unix.NLM_F_EXCL|unix.NLM_F_ACK)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	req.AddData(nl.NewRtAttr(unix.IFLA_IFNAME, nl.ZeroTerminated(b.Name)))
+	if b.MTU > 0 {
+		req.AddData(nl.NewRtAttr(unix.IFLA_MTU, nl.Uint32Attr(uint32(b.MTU))))
+	}
+	if b.MAC != nil {
+		req.AddData(nl.NewRtAttr(unix.IFLA_ADDRESS, b.MAC))
+	}
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+	data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+	data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(0))
+	data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(0))
+	data.AddRtAttr(nl.IFLA_BR_MCAST_SNOOPING, nl.Uint8Attr(0))
+	req.AddData(info)
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("create: %w", sentinel(err))
+	}
+	return nil
+}
+
+// configure changes what differs. Its settings are changed only where it is ours.
+func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) error {
+	if ours {
+		// A container must not configure its host by router advertisements.
+		for _, key := range []string{"accept_ra", "autoconf"} {
+			if err := ensureSysctl(devSysctl("ipv6", b.Name, key), "0"); err != nil {
+				return err
+			}
+		}
+		if b.MTU > 0 && link.Attrs().MTU != b.MTU {
+			if err := h.LinkSetMTU(link, b.MTU); err != nil {
+				return fmt.Errorf("set MTU %d: %w", b.MTU, err)
+			}
+		}
+	}
+	if _, err := ensureAddrs(h, link, b.Addrs); err != nil {
+		return err
+	}
+	_, err := ensureUp(h, link)
+	return err
+}
+
+// ensureAddrs adds the addresses that are missing and says whether there were any.
+func ensureAddrs(h *netlink.Handle, link netlink.Link, addrs []netip.Prefix) (changed bool, err error) {
+	for _, p := range addrs {
+		addr := &netlink.Addr{IPNet: toIPNet(p)}
+		if p.Addr().Is6() {
+			// Addresses are given out by us, nobody else has them: no need to ask first.
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		err := h.AddrAdd(link, addr)
+		if err != nil && !errors.Is(err, unix.EEXIST) {
+			return changed, fmt.Errorf("add address %s: %w", p, err)
+		}
+		changed = changed || err == nil
+	}
+	return changed, nil
+}
+
+// ensureUp sets the link up if it is down, and says whether it was.
+func ensureUp(h *netlink.Handle, link netlink.Link) (changed bool, err error) {
+	if isUp(link) {
+		return false, nil
+	}
+	if err := h.LinkSetUp(link); err != nil {
+		return false, fmt.Errorf("set %s up: %w", link.Attrs().Name, err)
+	}
+	return true, nil
+}

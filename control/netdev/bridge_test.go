@@ -1,0 +1,153 @@
+package netdev
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestEnsureBridge(t *testing.T) {
+	newHost(t)
+	want := Bridge{
+		Name: "br0", MTU: 1400, MAC: bridgeMAC,
+		Addrs: []netip.Prefix{netip.MustParsePrefix("172.30.0.1/24"), netip.MustParsePrefix("fd00:30::1/64")},
+	}
+	index, created, err := EnsureBridge(want)
+	if err != nil || !created {
+		t.Fatalf("EnsureBridge = %d, %v, %v", index, created, err)
+	}
+	got, err := Link("br0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Index != index || got.Kind != "bridge" || !got.Up || got.MTU != 1400 || got.MAC.String() != bridgeMAC.String() || !got.Ethernet {
+		t.Errorf("bridge is %+v", got)
+	}
+	for _, a := range want.Addrs {
+		if !slices.Contains(got.Addrs, a) {
+			t.Errorf("address %s is missing: %v", a, got.Addrs)
+		}
+	}
+	if !slices.Equal(got.Broadcasts, []netip.Addr{netip.MustParseAddr("172.30.0.255")}) {
+		t.Errorf("broadcasts are %v", got.Broadcasts)
+	}
+	for key, value := range map[string]string{"stp_state": "0", "forward_delay": "0", "multicast_snooping": "0", "ageing_time": "30000"} {
+		wantBridgeOption(t, "br0", key, value)
+	}
+	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "0")
+	wantSysctl(t, "net.ipv6.conf.br0.autoconf", "0")
+	out, err := exec.Command("ip", "-6", "addr", "show", "dev", "br0", "to", "fd00:30::1").CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "nodad") || strings.Contains(string(out), "tentative") {
+		t.Errorf("IPv6 address: %v: %s", err, out)
+	}
+
+	if again, created, err := EnsureBridge(want); err != nil || created || again != index {
+		t.Errorf("second EnsureBridge = %d, %v, %v; want %d, false", again, created, err, index)
+	}
+}
+
+// wantBridgeOption asks `ip`, which reads another way than we write.
+func wantBridgeOption(t *testing.T, bridge, key, value string) {
+	t.Helper()
+	out, err := exec.Command("ip", "-d", "link", "show", bridge).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	names := map[string]string{"multicast_snooping": "mcast_snooping"}
+	if name, ok := names[key]; ok {
+		key = name
+	}
+	if !strings.Contains(string(out), " "+key+" "+value+" ") {
+		t.Errorf("bridge has no %s %s: %s", key, value, out)
+	}
+}
+
+func TestEnsureBridgeRepairsOurs(t *testing.T) {
+	newHost(t)
+	newBridge(t)
+	if err := exec.Command("ip", "addr", "flush", "dev", "br0").Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := exec.Command("ip", "link", "set", "br0", "mtu", "1300", "down").Run(); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteSysctl("net.ipv6.conf.br0.accept_ra", "1"); err != nil {
+		t.Fatal(err)
+	}
+	newBridge(t)
+	got, err := Link("br0")
+	if err != nil || !got.Up || got.MTU != 1400 || !slices.Contains(got.Addrs, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("not repaired: %+v, %v", got, err)
+	}
+	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "0")
+}
+
+func TestEnsureBridgeLeavesOthers(t *testing.T) {
+	newHost(t)
+	theirs := Bridge{Name: "br0", MTU: 1300, MAC: net.HardwareAddr{2, 9, 9, 9, 9, 9}}
+	if _, _, err := EnsureBridge(theirs); err != nil {
+		t.Fatal(err)
+	}
+	if err := WriteSysctl("net.ipv6.conf.br0.accept_ra", "1"); err != nil {
+		t.Fatal(err)
+	}
+	newBridge(t)
+	got, err := Link("br0")
+	if err != nil || got.MTU != 1300 || got.MAC.String() != theirs.MAC.String() {
+		t.Errorf("somebody else's bridge was changed: %+v, %v", got, err)
+	}
+	if !slices.Contains(got.Addrs, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("address is missing: %+v", got)
+	}
+	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "1")
+}
+
+func TestEnsureBridgeErrors(t *testing.T) {
+	newHost(t)
+	if _, err := EnsureFIBLink("fib"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := EnsureBridge(Bridge{Name: "fib"}); !errors.Is(err, ErrNotBridge) {
+		t.Errorf("EnsureBridge over a veth: %v, want ErrNotBridge", err)
+	}
+	bad := Bridge{Name: "br0", Addrs: []netip.Prefix{netip.MustParsePrefix("ff02::1/64")}}
+	if _, _, err := EnsureBridge(bad); err == nil {
+		t.Error("EnsureBridge with a multicast address succeeded")
+	}
+	if _, err := Link("br0"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("Link after a failed creation: %v, want ErrNotFound", err)
+	}
+}
+
+func TestEnsureFIBLink(t *testing.T) {
+	newHost(t)
+	index, err := EnsureFIBLink("fib")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := EnsureFIBLink("fib"); err != nil || again != index {
+		t.Errorf("second EnsureFIBLink = %d, %v; want %d", again, err, index)
+	}
+	for _, name := range []string{"fib", "fibp"} {
+		l, err := Link(name)
+		if err != nil || !l.Up || l.Kind != "veth" || len(l.Addrs) != 0 {
+			t.Errorf("%s is %+v, %v; want up without addresses", name, l, err)
+		}
+	}
+	wantSysctl(t, "net.ipv4.conf.fib.forwarding", "1")
+	wantSysctl(t, "net.ipv6.conf.fib.forwarding", "1")
+	wantSysctl(t, "net.ipv4.ip_forward", "0")
+	wantSysctl(t, "net.ipv4.conf.fibp.forwarding", "0")
+	if _, err := os.Stat("/proc/sys/net/ipv6"); err == nil {
+		wantSysctl(t, "net.ipv6.conf.all.forwarding", "0")
+	}
+	newBridge(t)
+	if _, err := EnsureFIBLink("br0"); !errors.Is(err, ErrExists) {
+		t.Errorf("EnsureFIBLink over a bridge: %v, want ErrExists", err)
+	}
+}

@@ -1,0 +1,254 @@
+package control
+
+import (
+	"fmt"
+
+	"github.com/ebnet/ebnet/control/store"
+	"github.com/ebnet/ebnet/datapath"
+)
+
+// bridges makes the networks' bridges and tells the datapath of them.
+func (p *pass) bridges() {
+	// The uplinks come first, for their MTU.
+	uplinks, missing := planUplinks(p.have.links, p.opt.Uplinks, p.isOwn)
+	p.setUplinks(uplinks)
+	for _, name := range missing {
+		p.problem(fmt.Sprintf("uplink %s is not there", name))
+	}
+	index := map[string]int{}
+	wanted := map[uint16]bool{}
+	for _, n := range p.want.networkList() {
+		wanted[n.Index] = true
+		ifindex, err := p.bridgeOf(n)
+		if err != nil {
+			p.fail("repair network "+n.Name, err)
+			continue
+		}
+		index[n.Name] = ifindex
+		entry := networkEntry(n, ifindex)
+		if p.have.networks[n.Index] == entry {
+			continue
+		}
+		if err := p.fwd.PutNetwork(entry); err != nil {
+			p.fail("repair network "+n.Name, err)
+			continue
+		}
+		p.repaired("network", n.Name)
+	}
+	for i := range p.have.networks {
+		if wanted[i] {
+			continue
+		}
+		if err := p.fwd.DeleteNetwork(i); err != nil {
+			p.fail("delete a network that is gone", err)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.bridges = index
+}
+
+// bridgeOf is the ifindex of a network's bridge, which it makes or repairs.
+func (p *pass) bridgeOf(n store.Network) (int, error) {
+	bridge, err := p.bridge(n)
+	if err != nil {
+		return 0, err
+	}
+	if !p.first && !bridgeNeeds(p.have, bridge) {
+		return p.have.links[n.Bridge].Index, nil
+	}
+	wrong := bridgeNeeds(p.have, bridge)
+	ifindex, _, err := p.links.EnsureBridge(bridge)
+	if err != nil {
+		return 0, err
+	}
+	if wrong {
+		p.repaired("bridge", n.Bridge)
+	}
+	return ifindex, p.observeLinks()
+}
+
+func (p *pass) setUplinks(uplinks []uplink) {
+	mtu := 0
+	for _, u := range uplinks {
+		if mtu == 0 || u.mtu < mtu {
+			mtu = u.mtu
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.uplinks, p.live.mtu = uplinks, mtu
+}
+
+// host tells the datapath of the host's own devices and addresses, and puts the
+// programs on its uplinks and sockets. The tables come before the programs.
+func (p *pass) host() {
+	if err := p.settings(); err != nil {
+		p.fail("write settings", err)
+	}
+	addrs := hostAddrs(p.have.links, p.live.uplinks, p.live.bridges)
+	if err := p.fwd.SetHostAddrs(addrs); err != nil {
+		p.fail("write the host's addresses", err)
+	}
+	p.noteAddrs(addrs)
+	if err := p.fwd.SetUplinks(uplinkEntries(p.live.uplinks)); err != nil {
+		p.fail("write uplinks", err)
+	}
+	if len(p.live.uplinks) == 0 {
+		p.problem("there is no uplink: no device has a global address")
+	}
+	for _, u := range p.live.uplinks {
+		at := p.have.programs[u.ifindex]
+		if !p.first && hasProgram(at, "ingress") && hasProgram(at, "egress") {
+			continue
+		}
+		if err := p.programs.AttachUplink(u.ifindex); err != nil {
+			p.fail("attach to uplink "+u.name, err)
+			continue
+		}
+		p.repaired("uplink", u.name)
+	}
+	if !p.first && len(p.have.programs[0]) > 0 && len(p.have.programs[0]) == p.live.sockets {
+		return
+	}
+	if err := p.sockets(); err != nil {
+		p.fail("attach to the host's sockets", err)
+	}
+}
+
+// settings writes what programs read while they run.
+func (p *pass) settings() error {
+	fib, err := p.links.EnsureFIBLink(fibLink)
+	if err != nil {
+		return err
+	}
+	if fib == p.live.fib {
+		return nil
+	}
+	settings := datapath.DefaultSettings()
+	settings.FIBIfindex = uint32(fib)
+	if err := p.fwd.SetSettings(settings); err != nil {
+		return err
+	}
+	p.repaired("settings", fibLink)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.fib = fib
+	return nil
+}
+
+// sockets attaches the socket programs and remembers how many there are.
+func (p *pass) sockets() error {
+	if err := p.programs.AttachSockets(); err != nil {
+		return err
+	}
+	attached, err := p.programs.Attached()
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, at := range attached {
+		if at.Ifindex == 0 {
+			n++
+		}
+	}
+	p.repaired("sockets", "cgroup")
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live.sockets = n
+	return nil
+}
+
+func (p *pass) noteAddrs(addrs []datapath.HostAddr) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.live.addrs)
+	for _, a := range addrs {
+		if !a.Broadcast {
+			p.live.addrs[a.Addr] = true
+		}
+	}
+}
+
+// leftovers removes what nothing wants: entries before links, so that flows die
+// before their way does, and hooks last.
+func (p *pass) leftovers() {
+	wanted := map[string]bool{}
+	for _, sb := range p.want.sandboxes {
+		for _, at := range bridged(sb) {
+			wanted[at.HostInterface] = true
+		}
+	}
+	links, entries, hooked := strangers(p.have, wanted, p.live.uplinks)
+	for _, ifindex := range entries {
+		if err := p.fwd.DeleteEndpoint(ifindex); err != nil {
+			p.fail("delete an endpoint that is gone", err)
+		}
+	}
+	for _, name := range links {
+		if err := p.links.DeleteLink(name); err != nil {
+			p.fail("delete link "+name, err)
+			continue
+		}
+		p.repaired("leftover", name)
+	}
+	for _, ifindex := range hooked {
+		if err := p.programs.Detach(ifindex); err != nil {
+			p.fail(fmt.Sprintf("detach from device %d", ifindex), err)
+		}
+	}
+}
+
+// published makes the datapath publish what is wanted, and nothing else.
+func (p *pass) published() {
+	want := map[store.PublishKey]datapath.Publish{}
+	for key, pub := range p.want.publishes {
+		entry, err := publishEntry(pub, p.want.sandboxes[pub.Sandbox])
+		if err != nil {
+			p.fail("repair publish", err)
+			continue
+		}
+		want[key] = entry
+		if h := pub.HostIP; !h.IsUnspecified() && !h.IsLoopback() && !p.live.addrs[h] {
+			p.problem(fmt.Sprintf("%s is published, but the host does not own %s", hostSide(pub), h))
+		}
+	}
+	add, remove, slots := diffPublishes(p.have.publishes, want)
+	for _, entry := range remove {
+		if err := p.fwd.Unpublish(entry); err != nil {
+			p.fail("unpublish "+entry.String(), err)
+			continue
+		}
+		p.repaired("publish", entry.String())
+	}
+	for _, key := range add {
+		entry, err := p.fwd.Publish(want[key])
+		if err != nil {
+			p.fail("publish "+want[key].String(), err)
+			continue
+		}
+		slots[key] = entry.Slot
+		p.repaired("publish", entry.String())
+	}
+	p.mu.Lock()
+	p.live.publishes = slots
+	p.mu.Unlock()
+	if err := p.syncReservedPorts(); err != nil {
+		p.fail("repair sysctl", err)
+	}
+}
+
+// routes tells of routes that lead into a network's subnet: they or the network
+// cannot be reached.
+func (p *pass) routes() {
+	routes, err := p.links.Routes()
+	if err != nil {
+		p.fail("read routes", err)
+		return
+	}
+	for _, n := range p.want.networkList() {
+		for _, r := range overlaps(routes, p.have.links, n) {
+			p.problem(fmt.Sprintf("%s, which the host has elsewhere, overlaps network %s (%s)", r, n.Name, n.Subnets[0].Prefix))
+		}
+	}
+}

@@ -1,0 +1,306 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/ebnet/ebnet/control/hostports"
+	"github.com/ebnet/ebnet/control/netdev"
+	"github.com/ebnet/ebnet/control/owner"
+	"github.com/ebnet/ebnet/control/store"
+	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
+)
+
+const (
+	storeName = "ebnet.db"
+	// stopWait is how long requests under way may take when the agent stops; the
+	// whole of it has to be over within five seconds.
+	stopWait   = 2 * time.Second
+	lockWait   = 1 * time.Second
+	sweepEvery = 10 * time.Second
+)
+
+// Run is the agent's life: it takes over what an earlier agent left, makes the
+// kernel as it should be, and serves until the context ends or a purge. It
+// leaves networks and published ports running unless they were purged.
+func (a *Agent) Run(ctx context.Context) (err error) {
+	var closers undo // in reverse, whatever happens
+	defer func() { err = errors.Join(err, closers.run()) }()
+	if err := a.open(&closers); err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	socket, metrics, err := a.listen(&closers)
+	if err != nil {
+		return err
+	}
+	servers, failed := a.serve(socket, metrics)
+	changed, err := netdev.Watch(ctx)
+	if err != nil {
+		return errors.Join(err, servers.stop())
+	}
+	if err := a.start(); err != nil {
+		return errors.Join(err, servers.stop())
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); a.keep(ctx.Done(), changed) }()
+	go a.sweep(ctx)
+	go a.reassure(ctx)
+
+	var purged, all bool
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case all = <-a.purged:
+		purged = true
+	}
+	a.notify("STOPPING=1")
+	stop()
+	err = errors.Join(err, servers.stop())
+	select {
+	case <-done:
+	case <-time.After(lockWait):
+	}
+	if purged {
+		a.log.Info("purged", "store", map[bool]string{true: "deleted", false: "kept"}[all])
+		closers.push(func() error { return a.forgetFiles(all) })
+		return err
+	}
+	a.log.Info(`stopped; networks and published ports stay; "ebnet purge" removes them`)
+	return err
+}
+
+// open takes the state, the network namespace and the kernel's objects.
+func (a *Agent) open(closers *undo) error {
+	st, err := store.Open(filepath.Join(a.opt.StateDir, storeName))
+	if err != nil {
+		return err
+	}
+	a.store = st
+	closers.push(st.Close)
+	lock, err := lockNamespace()
+	if err != nil {
+		return err
+	}
+	if lock != nil {
+		closers.push(lock.Close)
+	}
+	if a.boot, err = owner.BootID(); err != nil {
+		return err
+	}
+	watcher, err := owner.NewWatcher()
+	if err != nil {
+		return err
+	}
+	a.owners = newOwners(watcher, a.ownerEnded)
+	closers.push(a.owners.close)
+	cookie, err := netdev.Cookie()
+	if err != nil {
+		return err
+	}
+	programs, err := loader.Open(loader.Config{Dir: a.opt.BPFFS, NetnsCookie: cookie, Attach: a.opt.Attach})
+	if err != nil {
+		return err
+	}
+	a.programs = programs
+	closers.push(a.shut)
+	if a.dp, err = datapath.Open(programs.Maps(), programs.SweepProgram()); err != nil {
+		return err
+	}
+	a.fwd = a.dp
+	return nil
+}
+
+// shut lets go of the kernel's objects, once nobody uses them any more. An
+// operation that hangs must not keep the agent from ending; the next agent
+// repairs what it leaves.
+func (a *Agent) shut() error {
+	locked := make(chan struct{})
+	go func() { a.ops.Lock(); close(locked) }()
+	select {
+	case <-locked:
+		defer a.ops.Unlock()
+	case <-time.After(lockWait):
+		a.log.Warn("stopped in the middle of an operation")
+		return nil
+	}
+	if a.closed {
+		return nil
+	}
+	a.closed = true
+	return a.programs.Close()
+}
+
+// listen opens the agent's socket, and that of the metrics if it is wanted.
+func (a *Agent) listen(closers *undo) (socket, metrics net.Listener, err error) {
+	if err := os.MkdirAll(a.opt.RunDir, 0o755); err != nil {
+		return nil, nil, fmt.Errorf("make run folder: %w", err)
+	}
+	if a.opt.MetricsAddr != "" && a.opt.MetricsHandler != nil {
+		metrics, err = net.Listen("tcp", a.opt.MetricsAddr)
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen for metrics: %w: choose another address with --metrics, or \"off\"", err)
+		}
+		closers.push(func() error { return ignoreClosed(metrics.Close()) })
+	}
+	if socket, err = listen(a.opt.socket()); err != nil {
+		return nil, nil, err
+	}
+	closers.push(func() error { return ignoreClosed(socket.Close()) }) // removes the file, too
+	return socket, metrics, nil
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// start reads what is wanted and makes the kernel so. Then the agent is ready.
+func (a *Agent) start() error {
+	a.ops.Lock()
+	err := a.load()
+	a.ops.Unlock()
+	if err != nil {
+		return err
+	}
+	a.reconcile()
+	a.ready.Store(true)
+	a.mu.RLock()
+	for _, problem := range a.problems {
+		a.log.Warn("problem", "what", problem)
+	}
+	sandboxes := a.want.sandboxList()
+	a.log.Info("ready", "socket", a.opt.socket(), "networks", len(a.want.networks),
+		"sandboxes", len(a.want.sandboxes), "publishes", len(a.want.publishes), "problems", len(a.problems))
+	a.mu.RUnlock()
+	for _, sb := range sandboxes {
+		a.watchOwner(sb)
+	}
+	a.notify("READY=1")
+	return nil
+}
+
+// load reads the store into memory and sets up what is derived from it.
+func (a *Agent) load() error {
+	state, err := a.store.State()
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.want = newDesired(state)
+	a.mu.Unlock()
+	if err := a.ensureDefault(); err != nil {
+		return err
+	}
+	if err := a.openPools(); err != nil {
+		return err
+	}
+	if a.probe == nil {
+		a.probe = hostports.Prober{Published: a.registry.Published}.Probe
+	}
+	for _, p := range a.want.publishes {
+		err := a.registry.Reserve("sandbox "+p.Sandbox, p.Proto, p.HostIP, p.HostPort, p.HostPortEnd)
+		if err != nil {
+			return fmt.Errorf("read published ports: %w", err)
+		}
+	}
+	return nil
+}
+
+// sweep ages the flows until the context ends.
+func (a *Agent) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.ops.Lock()
+		if !a.closed {
+			if _, err := a.fwd.Sweep(); err != nil {
+				a.log.Error("flows not aged", "error", err)
+			}
+		}
+		a.ops.Unlock()
+	}
+}
+
+// reassure tells systemd's watchdog that the agent lives, as long as it can still
+// get its own locks.
+func (a *Agent) reassure(ctx context.Context) {
+	n := newNotifier(a.opt.getenv)
+	if n.watchdog == 0 {
+		return
+	}
+	tick := time.NewTicker(n.watchdog / 2)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		a.mu.Lock()
+		a.mu.Unlock() //nolint:staticcheck // whether it can be had is the question
+		a.notify("WATCHDOG=1")
+	}
+}
+
+func (a *Agent) notify(state string) {
+	if err := newNotifier(a.opt.getenv).send(state); err != nil {
+		a.log.Warn("systemd not told", "state", state, "error", err)
+	}
+}
+
+// servers are the HTTP servers of one agent.
+type servers []*http.Server
+
+// serve begins to answer. What ends a server early comes through the channel.
+func (a *Agent) serve(socket, metrics net.Listener) (servers, <-chan error) {
+	failed := make(chan error, 2)
+	var all servers
+	run := func(l net.Listener, h http.Handler) {
+		s := &http.Server{Handler: h, ConnContext: withPeer, ReadHeaderTimeout: 10 * time.Second}
+		all = append(all, s)
+		go func() {
+			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
+			}
+		}()
+	}
+	run(socket, a.Handler())
+	if metrics != nil {
+		h, err := a.opt.MetricsHandler(a)
+		if err != nil {
+			failed <- fmt.Errorf("serve metrics: %w", err)
+			return all, failed
+		}
+		run(metrics, h)
+	}
+	return all, failed
+}
+
+// stop lets requests under way end, but not for long.
+func (s servers) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
+	defer cancel()
+	var errs []error
+	for _, server := range s {
+		if err := server.Shutdown(ctx); err != nil {
+			errs = append(errs, server.Close())
+		}
+	}
+	return errors.Join(errs...)
+}

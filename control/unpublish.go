@@ -1,0 +1,98 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/store"
+)
+
+// Unpublish ends what is published at the host ports: new connections at once,
+// and the flows there are. It says what that was.
+func (a *Agent) Unpublish(_ context.Context, spec api.HostSpec) ([]api.Publish, error) {
+	a.ops.Lock()
+	defer a.ops.Unlock()
+	found, err := selectPublishes(a.want.publishList(), spec)
+	if err != nil {
+		return nil, api.Errorf(apiError(err).Code, "unpublish %s: %w", spec, err)
+	}
+	removed := []api.Publish{}
+	for _, p := range found {
+		sb := a.want.sandboxes[p.Sandbox]
+		if err := a.unpublish(p, sb); err != nil {
+			a.wake()
+			return nil, fmt.Errorf("unpublish %s: %w", hostSide(p), err)
+		}
+		removed = append(removed, describePublish(p, sb))
+	}
+	a.releaseReservedPorts()
+	return removed, nil
+}
+
+// unpublish leaves the store for last, as removeSandbox does.
+func (a *Agent) unpublish(p store.Publish, sb store.Sandbox) error {
+	if err := a.withdrawPublish(p, sb); err != nil {
+		return err
+	}
+	if err := a.commit(change{delPublishes: []store.PublishKey{p.Key()}}); err != nil {
+		return err
+	}
+	a.releasePorts(p)
+	a.log.Info("unpublished", "ports", hostSide(p), "sandbox", p.Sandbox)
+	return nil
+}
+
+// selectPublishes finds what is published at exactly the ports of a spec: one
+// publish, or several that make up its range. Without an address it takes those
+// on all addresses, or else those of the only address that has any.
+func selectPublishes(all []store.Publish, spec api.HostSpec) ([]store.Publish, error) {
+	byHost := map[netip.Addr][]store.Publish{}
+	for _, p := range all {
+		if p.Proto != spec.Proto || p.HostPortEnd < spec.HostPort || p.HostPort > spec.HostPortEnd {
+			continue
+		}
+		if spec.HostIP.IsValid() && p.HostIP != spec.HostIP.Unmap() {
+			continue
+		}
+		byHost[p.HostIP] = append(byHost[p.HostIP], p)
+	}
+	found, ok := byHost[netip.IPv4Unspecified()]
+	switch {
+	case ok:
+	case len(byHost) == 0:
+		return nil, api.Errorf(api.CodeNotFound, "nothing is published there: \"ebnet port\" lists what is")
+	case len(byHost) > 1:
+		var hosts []string
+		for host := range byHost {
+			hosts = append(hosts, host.String())
+		}
+		slices.Sort(hosts)
+		return nil, api.Errorf(api.CodeConflict, "published on several addresses: name one of %s", strings.Join(hosts, ", "))
+	default:
+		for _, found = range byHost {
+		}
+	}
+	return found, covers(found, spec)
+}
+
+// covers refuses to end a part of a publish, or more than there is.
+func covers(found []store.Publish, spec api.HostSpec) error {
+	next := int(spec.HostPort)
+	for _, p := range found { // in the order of their ports
+		if p.HostPort < spec.HostPort || p.HostPortEnd > spec.HostPortEnd {
+			return api.Errorf(api.CodeUnprocessable, "that is a part of %s, which is published as one: name it whole", hostSide(p))
+		}
+		if int(p.HostPort) != next {
+			break
+		}
+		next = int(p.HostPortEnd) + 1
+	}
+	if next != int(spec.HostPortEnd)+1 {
+		return api.Errorf(api.CodeNotFound, "port %d is not published: \"ebnet port\" lists what is", next)
+	}
+	return nil
+}

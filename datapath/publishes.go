@@ -1,0 +1,188 @@
+package datapath
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ebnet/ebnet/bpf"
+)
+
+// Publish leads host ports to a container's ports.
+type Publish struct {
+	Slot        uint32 // in the arrays of generations and counters; chosen by Publish
+	Proto       Proto
+	Host        netip.Addr // unspecified: all of the host's addresses of that family
+	HostPort    uint16
+	HostPortEnd uint16 // the last port of a range, or HostPort
+	Target      netip.Addr
+	Port        uint16 // where HostPort leads; those after it follow one by one
+}
+
+// Publish makes the ports reachable, all of them or none. It fills Slot. The
+// error wraps ErrExists or ErrFull.
+func (d *Datapath) Publish(p Publish) (_ Publish, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	if p.Slot, err = d.publishes.allocate(); err != nil {
+		return Publish{}, fmt.Errorf("publish %s: %w", p, err)
+	}
+	done := int(p.HostPort) // the first port that is not written yet
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("publish %s: %w", p, err)
+			for port := int(p.HostPort); port < done; port++ {
+				err = errors.Join(err, d.deletePort(p, uint16(port)))
+			}
+			d.publishes.release(p.Slot)
+		}
+	}()
+	var life bpf.EbnetPublishSlot
+	if err = d.maps.PublishSlots.Lookup(p.Slot, &life); err != nil {
+		return Publish{}, err
+	}
+	if err = d.maps.PublishSlots.Put(p.Slot, bpf.EbnetPublishSlot{Gen: life.Gen}); err != nil {
+		return Publish{}, err
+	}
+	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
+		if err = d.putPort(p, uint16(port)); err != nil {
+			return Publish{}, err
+		}
+		done = port + 1
+	}
+	return p, nil
+}
+
+func (d *Datapath) putPort(p Publish, port uint16) error {
+	val := bpf.EbnetPublish{
+		Addr: toAddr(p.Target), Port: toPort(p.Port + port - p.HostPort), Slot: p.Slot,
+	}
+	err := d.maps.Publishes.Update(p.key(port), val, ebpf.UpdateNoExist)
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		return fmt.Errorf("port %d: %w", port, ErrExists)
+	}
+	if err != nil {
+		return full(err)
+	}
+	if err := d.reserve(p.Proto, port, +1); err != nil {
+		return errors.Join(err, d.maps.Publishes.Delete(p.key(port)))
+	}
+	return nil
+}
+
+// deletePort undoes putPort; a port that is not there is no error.
+func (d *Datapath) deletePort(p Publish, port uint16) error {
+	err := d.maps.Publishes.Delete(p.key(port))
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return nil
+	}
+	return errors.Join(err, d.reserve(p.Proto, port, -1))
+}
+
+// reserve counts the publishes that hold a port, on whatever address.
+func (d *Datapath) reserve(proto Proto, port uint16, by int) error {
+	key := bpf.EbnetPortKey{Port: toPort(port), Proto: uint8(proto)}
+	var n uint32
+	if err := d.maps.Reserved.Lookup(key, &n); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return err
+	}
+	if n = uint32(int(n) + by); n > 0 {
+		return full(d.maps.Reserved.Put(key, n))
+	}
+	return d.maps.Reserved.Delete(key)
+}
+
+// Unpublish ends what Publish began: no new connection with the first write,
+// and no packet of an old one. It is no error if a port is not there.
+func (d *Datapath) Unpublish(p Publish) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+
+	var have bpf.EbnetPublish
+	err := d.maps.Publishes.Lookup(p.key(p.HostPort), &have)
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("unpublish %s: %w", p, err)
+	}
+	if err == nil {
+		if err := d.endPublish(have.Slot); err != nil {
+			return fmt.Errorf("unpublish %s: %w", p, err)
+		}
+	}
+	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
+		if err := d.deletePort(p, uint16(port)); err != nil {
+			return fmt.Errorf("unpublish %s: %w", p, err)
+		}
+	}
+	// A packet that met the port before it went may have made one more flow.
+	if err == nil {
+		if err := d.endPublish(have.Slot); err != nil {
+			return fmt.Errorf("unpublish %s: %w", p, err)
+		}
+		d.publishes.release(have.Slot)
+	}
+	return nil
+}
+
+// endPublish turns a publish's flows dead with one write.
+func (d *Datapath) endPublish(slot uint32) error {
+	var life bpf.EbnetPublishSlot
+	if err := d.maps.PublishSlots.Lookup(slot, &life); err != nil {
+		return err
+	}
+	life.Gen++
+	return d.maps.PublishSlots.Put(slot, life)
+}
+
+// Publishes lists what the programs know, ports of one publish joined again.
+func (d *Datapath) Publishes() ([]Publish, error) {
+	all, err := entries[bpf.EbnetPublishKey, bpf.EbnetPublish](d.maps.Publishes)
+	if err != nil {
+		return nil, err
+	}
+	ports := make([]Publish, 0, len(all))
+	for k, v := range all {
+		port, host := fromPort(k.Port), fromAddr(k.Addr)
+		if !host.IsValid() {
+			host = netip.IPv6Unspecified() // here all zero does not mean none
+		}
+		ports = append(ports, Publish{
+			Slot: v.Slot, Proto: Proto(k.Proto), Host: host,
+			HostPort: port, HostPortEnd: port, Target: fromAddr(v.Addr), Port: fromPort(v.Port),
+		})
+	}
+	slices.SortFunc(ports, func(a, b Publish) int {
+		return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.HostPort, b.HostPort))
+	})
+	return joinPorts(ports), nil
+}
+
+// joinPorts makes ranges of neighbouring ports of one slot.
+func joinPorts(ports []Publish) []Publish {
+	var out []Publish
+	for _, p := range ports {
+		if n := len(out); n > 0 && out[n-1].Slot == p.Slot && out[n-1].HostPortEnd+1 == p.HostPort {
+			out[n-1].HostPortEnd = p.HostPort
+			continue
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (p Publish) key(port uint16) bpf.EbnetPublishKey {
+	return bpf.EbnetPublishKey{Addr: toAddr(p.Host), Port: toPort(port), Proto: uint8(p.Proto)}
+}
+
+// String is the host side, such as 0.0.0.0:8000-8010/tcp.
+func (p Publish) String() string {
+	s := netip.AddrPortFrom(p.Host, p.HostPort).String()
+	if p.HostPortEnd != p.HostPort {
+		s += fmt.Sprintf("-%d", p.HostPortEnd)
+	}
+	return s + "/" + p.Proto.String()
+}

@@ -1,0 +1,87 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ebnet/ebnet/bpf"
+)
+
+// AttachContainer puts ebnet_from_ctr on what the device receives: the device
+// is the host's side of a container's veth. It is idempotent; a program of ours
+// that belongs there no longer goes.
+func (l *Loader) AttachContainer(ifindex int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.attach(ifindex, ingress, bpf.EbnetProgEbnetFromCtr); err != nil {
+		return err
+	}
+	return l.detach(ifindex, egress)
+}
+
+// AttachUplink puts ebnet_from_ext on what the device receives and ebnet_to_ext
+// on what it sends. It is idempotent.
+func (l *Loader) AttachUplink(ifindex int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	// Egress first: no outside port is given out while nothing keeps the
+	// host's own packets clear of it.
+	if err := l.attach(ifindex, egress, bpf.EbnetProgEbnetToExt); err != nil {
+		return err
+	}
+	return l.attach(ifindex, ingress, bpf.EbnetProgEbnetFromExt)
+}
+
+// Detach takes our programs off the device. It is no error if they, or the
+// device, are gone.
+func (l *Loader) Detach(ifindex int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return errors.Join(l.detach(ifindex, ingress), l.detach(ifindex, egress))
+}
+
+// attach makes the named program our only one on the hook. If an agent that
+// attached in another way left one there, the new one comes before the old one
+// goes.
+func (l *Loader) attach(ifindex int, d direction, name string) error {
+	err := l.place(ifindex, d, name)
+	if err == nil && l.tcx {
+		err = l.dir.removeFilter(ifindex, d)
+	} else if err == nil {
+		err = l.dir.detachTCX(ifindex, d)
+	}
+	if err != nil {
+		return fmt.Errorf("attach %s to %s of device %d: %w", name, d, ifindex, err)
+	}
+	return nil
+}
+
+func (l *Loader) place(ifindex int, d direction, name string) error {
+	if ifindex <= 0 {
+		return errors.New("no such device")
+	}
+	if l.programs == nil {
+		return ErrClosed
+	}
+	prog := devicePrograms(l.programs)[name]
+	if l.tcx {
+		return l.dir.attachTCX(ifindex, d, prog)
+	}
+	return l.dir.attachFilter(ifindex, d, prog, name)
+}
+
+func (l *Loader) detach(ifindex int, d direction) error {
+	err := errors.Join(l.dir.detachTCX(ifindex, d), l.dir.removeFilter(ifindex, d))
+	if err != nil {
+		return fmt.Errorf("detach from %s of device %d: %w", d, ifindex, err)
+	}
+	return nil
+}
+
+// removeFilter removes our filter from the hook, and our qdisc after it.
+func (f folder) removeFilter(ifindex int, d direction) error {
+	if err := detachFilter(ifindex, d); err != nil {
+		return err
+	}
+	return f.releaseQdisc(ifindex)
+}

@@ -1,0 +1,320 @@
+package e2e
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/test/lab"
+)
+
+// wait is for what comes soon, but not at once.
+const wait = 20 * time.Second
+
+type errStill string
+
+func (e errStill) Error() string { return string(e) }
+
+func TestPublish200Parallel(t *testing.T) {
+	w := newWorld(t)
+	nginx, _ := w.Nginx("web", 80)
+	w.agent.RunIn("web", []string{"-p", "8080:80"}, nginx...)
+	w.client.WaitGet("http://" + hostIP + ":8080/")
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() {
+			page, err := w.client.Get("http://" + hostIP + ":8080/")
+			if err != nil || page != "hello from web to "+clientIP+"\n" {
+				t.Errorf("got %q, %v", page, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestPublishDownload1GB(t *testing.T)       { download(t) }
+func TestPublishDownload1GBClsact(t *testing.T) { download(t, "--attach", "clsact") }
+
+// download fetches 1 GB through a published port and compares checksums.
+func download(t *testing.T, flags ...string) {
+	const size = 1 << 30
+	w := newWorld(t, flags...)
+	w.agent.RunIn("web", []string{"-p", "8080:80"}, "traffic", "serve", ":80").Proc.WaitFor("serving")
+	start := time.Now()
+	resp, err := w.client.HTTP().Get(fmt.Sprintf("http://%s:8080/bytes/%d", hostIP, size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	sum := sha256.New()
+	n, err := io.CopyBuffer(sum, resp.Body, make([]byte, 256<<10))
+	if err != nil || n != size {
+		t.Fatalf("got %d bytes of %d: %v", n, size, err)
+	}
+	if got, want := hex.EncodeToString(sum.Sum(nil)), resp.Trailer.Get("Sha256"); got != want {
+		t.Fatalf("checksum %s, want %s", got, want)
+	}
+	t.Logf("%d bytes in %v", n, time.Since(start).Round(time.Millisecond))
+}
+
+// A published port answers outside clients with their own address, host and sandboxes.
+func TestPublishTCPAndUDP(t *testing.T)       { publishBoth(t) }
+func TestPublishTCPAndUDPClsact(t *testing.T) { publishBoth(t, "--attach", "clsact") }
+
+func publishBoth(t *testing.T, flags ...string) {
+	w := newWorld(t, flags...)
+	s := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp")
+	s.AnswerTCP("a", ":7000")
+	s.AnswerUDP("a", ":7000")
+	for _, network := range []string{"tcp", "udp"} {
+		outside := w.client.Talk(network, "", hostIP+":8080")
+		for range 3 {
+			if reply := w.client.MustAsk(outside); reply.Client.String() != outside.LocalAddr().String() {
+				t.Errorf("%s: the client %s is seen as %s", network, outside.LocalAddr(), reply.Client)
+			}
+		}
+		for _, name := range []string{"127.0.0.1", hostIP, w.agent.Gateway().String(), "127.9.8.7"} {
+			c := w.host.Talk(network, "", name+":8080")
+			w.host.MustAsk(c)
+			if got := c.RemoteAddr().String(); got != name+":8080" {
+				t.Errorf("%s: a host's socket to %s:8080 calls its peer %s", network, name, got)
+			}
+		}
+	}
+}
+
+// Ports of a range go to the same place in the container's range, all or none.
+func TestPublishRange(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("a")
+	for _, port := range []string{"9000", "9005", "9010"} {
+		s.AnswerTCP("at-"+port, ":"+port)
+	}
+	w.agent.Ebnet("publish", "8000-8010:9000-9010", "--to", "a")
+	for host, container := range map[string]string{"8000": "9000", "8005": "9005", "8010": "9010"} {
+		if reply, err := w.client.Ask("tcp", hostIP+":"+host); err != nil || reply.Server != "at-"+container {
+			t.Errorf("port %s: %+v, %v", host, reply, err)
+		}
+	}
+	if ports := w.ports(t); len(ports) != 1 || ports[0].HostPort != 8000 || ports[0].HostPortEnd != 8010 || ports[0].PortEnd != 9010 {
+		t.Errorf("a range is one object to people: %+v", ports)
+	}
+	if got := w.agent.Status().Published; got != 11 {
+		t.Errorf("status counts %d published ports, want 11", got)
+	}
+
+	// One port in the way, and nothing of the range is there.
+	if res := w.agent.Try("publish", "8010-8020:9010-9020", "--to", "a"); res.Code != 1 || !strings.Contains(res.Err, "8010") {
+		t.Errorf("overlapping range: status %d, %s", res.Code, res.Err)
+	}
+	w.host.Start("traffic", "listen", ":8105").WaitFor("listening")
+	if res := w.agent.Try("publish", "8100-8110:9000-9010", "--to", "a"); res.Code != 1 || !strings.Contains(res.Err, "8105") {
+		t.Errorf("range with a held port: status %d, %s", res.Code, res.Err)
+	}
+	for _, port := range []string{"8011", "8020", "8100", "8104", "8110"} {
+		if err := w.host.Bind("tcp4", ":"+port); err != nil {
+			t.Errorf("port %s of a refused range: %v", port, err)
+		}
+	}
+
+	w.agent.Ebnet("unpublish", "8000-8010")
+	w.client.Unreachable("tcp", hostIP+":8005")
+	if ports := w.ports(t); len(ports) != 0 {
+		t.Errorf("left after unpublish: %+v", ports)
+	}
+}
+
+// Port 0 is one of ebnet's choosing.
+func TestPublishPort0(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("a")
+	s.AnswerTCP("a", ":7000")
+	w.agent.Ebnet("publish", "0:7000", "--to", "a")
+	w.agent.Ebnet("publish", ":7000", "--to", "a")
+	ports := w.ports(t)
+	if len(ports) != 2 || ports[0].HostPort == 0 || ports[0].HostPort == ports[1].HostPort {
+		t.Fatalf("ports: %+v", ports)
+	}
+	for _, p := range ports {
+		if _, err := w.client.Ask("tcp", fmt.Sprintf("%s:%d", hostIP, p.HostPort)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A port published on one of the host's addresses does not answer on the others, and
+// the more specific of two publishes wins, in either order of publishing.
+func TestPublishHostIP(t *testing.T) {
+	w := newHost(t)
+	w.host.IP("addr", "add", "198.51.100.9/24", "dev", "eth0")
+	w.agent = w.host.Agent()
+	w.agent.Create("any").AnswerTCP("any", ":7000")
+	w.agent.Create("one").AnswerTCP("one", ":7000")
+	w.agent.Ebnet("publish", "198.51.100.9:8080:7000", "--to", "one")
+	w.client.Unreachable("tcp", hostIP+":8080")
+	w.agent.Ebnet("publish", "8080:7000", "--to", "any")
+	w.agent.Ebnet("publish", "8081:7000", "--to", "any")
+	w.agent.Ebnet("publish", "198.51.100.9:8081:7000", "--to", "one")
+	for _, port := range []string{":8080", ":8081"} {
+		for addr, want := range map[string]string{hostIP: "any", "198.51.100.9": "one"} {
+			for _, m := range []*lab.Machine{w.client, w.host} {
+				if reply, err := m.Ask("tcp", addr+port); err != nil || reply.Server != want {
+					t.Errorf("%s asks %s%s: %+v, %v; want %s", m.Name, addr, port, reply, err, want)
+				}
+			}
+		}
+	}
+	if res := w.agent.Try("publish", "203.0.113.7:8082:7000", "--to", "one"); res.Code != 1 || !strings.Contains(res.Err, "203.0.113.7") {
+		t.Errorf("publish on an address that the host does not own: status %d, %s", res.Code, res.Err)
+	}
+}
+
+// Who else has the port is named, and nothing is changed.
+func TestPublishConflicts(t *testing.T) {
+	w := newWorld(t)
+	w.agent.Create("a")
+	w.agent.Create("b")
+	holder := w.host.Start("traffic", "listen", ":8080")
+	holder.WaitFor("listening")
+	res := w.agent.Try("publish", "8080:80", "--to", "a")
+	if res.Code != 1 || !strings.Contains(res.Err, "traffic") || !strings.Contains(res.Err, fmt.Sprint(holder.PID())) {
+		t.Errorf("a port that a process holds: status %d, %s", res.Code, res.Err)
+	}
+	holder.Kill()
+	w.agent.Ebnet("publish", "8080:80", "--to", "a")
+	for _, args := range []string{"8080:80 --to a", "8080:80 --to b", "127.0.0.1:8080:80 --to a"} {
+		res := w.agent.Try(append([]string{"publish"}, strings.Fields(args)...)...)
+		// One address may lead elsewhere than the rest.
+		if wantCode := map[bool]int{true: 0, false: 1}[strings.HasPrefix(args, "127")]; res.Code != wantCode {
+			t.Errorf("publish %s: status %d, %s", args, res.Code, res.Err)
+		}
+		if res.Code != 0 && !strings.Contains(res.Err, "8080") {
+			t.Errorf("publish %s does not name the port: %s", args, res.Err)
+		}
+	}
+}
+
+// A published port is ebnet's: no process of the host gets it, with or without agent.
+func TestPublishedPortIsReserved(t *testing.T) {
+	w := newWorld(t)
+	w.agent.Create("a", "-p", "8080:80", "-p", "127.0.0.1:8081:80/udp")
+	check := func(when string) {
+		t.Helper()
+		for _, bind := range []struct{ network, addr string }{
+			{"tcp4", ":8080"},
+			{"tcp4", hostIP + ":8080"},
+			{"tcp4", "127.0.0.1:8080"},
+			{"tcp", ":8080"},
+			{"udp4", "127.0.0.1:8081"},
+			{"udp4", ":8081"},
+		} {
+			if err := w.host.Bind(bind.network, bind.addr); !errors.Is(err, syscall.EADDRINUSE) {
+				t.Errorf("%s: bind %s %s: %v", when, bind.network, bind.addr, err)
+			}
+		}
+		for _, bind := range []struct{ network, addr string }{
+			{"udp4", ":8080"}, {"tcp4", ":8081"}, {"udp4", hostIP + ":8081"},
+		} {
+			if err := w.host.Bind(bind.network, bind.addr); err != nil {
+				t.Errorf("%s: bind %s %s, which nobody published: %v", when, bind.network, bind.addr, err)
+			}
+		}
+		if err := w.client.Bind("tcp4", ":8080"); err != nil {
+			t.Errorf("%s: bind on another machine: %v", when, err)
+		}
+	}
+	check("published")
+	w.agent.Kill()
+	check("agent dead")
+	w.agent.Start()
+	check("agent back")
+	w.agent.Ebnet("unpublish", "8080")
+	if err := w.host.Bind("tcp4", ":8080"); err != nil {
+		t.Errorf("bind after unpublish: %v", err)
+	}
+}
+
+// The kernel does not choose a published port for a connection of the host's.
+func TestPublishedPortIsNotEphemeral(t *testing.T) {
+	w := newHost(t)
+	w.host.Sysctl("net.ipv4.ip_local_reserved_ports", "40007,40020-40029")
+	w.agent = w.host.Agent()
+	w.agent.Create("a")
+	w.agent.Ebnet("publish", "40000-40003:80-83", "--to", "a")
+	if got := w.host.ReadSysctl("net.ipv4.ip_local_reserved_ports"); got != "40000-40003,40007,40020-40029" {
+		t.Errorf("reserved ports: %s", got)
+	}
+	w.agent.Ebnet("unpublish", "40000-40003")
+	if got := w.host.ReadSysctl("net.ipv4.ip_local_reserved_ports"); got != "40007,40020-40029" {
+		t.Errorf("reserved ports after unpublish: %s", got)
+	}
+}
+
+// unpublish ends new connections, and the flows that go through the port, at once.
+func TestUnpublish(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp", "-p", "8081:7000")
+	s.AnswerTCP("a", ":7000")
+	s.AnswerUDP("a", ":7000")
+	doomed := []*lab.Conversation{
+		w.client.Talk("tcp", "", hostIP+":8080"), w.client.Talk("udp", "", hostIP+":8080"),
+	}
+	kept := w.client.Talk("tcp", "", hostIP+":8081")
+	for _, c := range append(doomed, kept) {
+		w.client.MustAsk(c)
+	}
+	w.agent.Ebnet("unpublish", "8080")
+	w.agent.Ebnet("unpublish", "8080/udp")
+	for _, c := range doomed {
+		c.Dead(t)
+	}
+	w.client.Unreachable("tcp", hostIP+":8080")
+	w.client.Unreachable("udp", hostIP+":8080")
+	w.host.Unreachable("tcp", "127.0.0.1:8080")
+	w.client.MustAsk(kept)
+	var flows []api.Flow
+	w.agent.JSON(&flows, "flows", "-o", "json")
+	for _, f := range flows {
+		if strings.HasSuffix(f.Dst, ":8080") {
+			t.Errorf("flow of an unpublished port: %+v", f)
+		}
+	}
+	if res := w.agent.Try("unpublish", "8080"); res.Code != 1 {
+		t.Errorf("unpublish twice: status %d", res.Code)
+	}
+}
+
+// When a sandbox goes, its ports go, and another can have them at once.
+func TestPublishMovesToNewSandbox(t *testing.T) {
+	w := newWorld(t)
+	for _, name := range []string{"first", "second", "third"} {
+		s := w.agent.Create(name, "-p", "8080:7000/udp")
+		s.AnswerUDP(name, ":7000")
+		// From the same port each time: no flow of the old one may catch it.
+		c := w.client.Talk("udp", clientIP+":5555", hostIP+":8080")
+		if reply := w.client.MustAsk(c); reply.Server != name {
+			t.Errorf("asked %s, %s answered", name, reply.Server)
+		}
+		c.Close()
+		w.agent.Ebnet("sandbox", "rm", name)
+		if ports := w.ports(t); len(ports) != 0 {
+			t.Errorf("ports after rm: %+v", ports)
+		}
+	}
+}
+
+// ports is what `ebnet port` lists.
+func (w *world) ports(t *testing.T) []api.Publish {
+	t.Helper()
+	var ports []api.Publish
+	w.agent.JSON(&ports, "port", "-o", "json")
+	return ports
+}

@@ -1,0 +1,238 @@
+package lab
+
+import (
+	"encoding/json"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ebnet/ebnet/control/api"
+)
+
+// Agent is the ebnet agent of one machine, with its own state, socket, bpffs and
+// prefix, so that many run side by side on one kernel.
+type Agent struct {
+	Machine *Machine
+	Prefix  string // of its sandboxes' namespaces
+
+	lab   *Lab
+	dir   string
+	flags []string
+	proc  *Proc
+	old   []*Proc // those before it, for their logs
+}
+
+// Agent starts an agent on the machine, with more flags if given, and waits until it
+// is ready.
+func (m *Machine) Agent(flags ...string) *Agent {
+	m.lab.t.Helper()
+	l := m.lab
+	a := &Agent{
+		Machine: m,
+		Prefix:  l.prefix + m.Name + "-",
+		lab:     l,
+		dir:     filepath.Join(l.dir, m.Name),
+		flags:   flags,
+	}
+	bpffs := filepath.Join(a.dir, "bpf")
+	if err := os.MkdirAll(bpffs, 0o755); err != nil {
+		l.t.Fatalf("make folder: %v", err)
+	}
+	if err := unix.Mount("bpf", bpffs, "bpf", 0, ""); err != nil {
+		l.t.Fatalf("mount bpffs: %v", err)
+	}
+	l.agents = append(l.agents, a)
+	a.Start()
+	return a
+}
+
+// Start starts the agent, after it was stopped or killed, and waits until it is ready.
+func (a *Agent) Start() {
+	a.lab.t.Helper()
+	args := []string{
+		"agent",
+		"--state", filepath.Join(a.dir, "state"),
+		"--run", filepath.Join(a.dir, "run"),
+		"--bpffs", a.Pins(),
+		"--netns-prefix", a.Prefix,
+	}
+	if a.proc != nil {
+		a.old = append(a.old, a.proc)
+	}
+	a.proc = a.Machine.Start(append(append([]string{"ebnet"}, args...), a.flags...)...)
+	if res := a.Try("status", "--wait", "30s"); res.Code != 0 {
+		a.lab.t.Fatalf("agent on %s is not ready: %s\n%s", a.Machine.Name, res.Err, a.Log())
+	}
+}
+
+// Pins is the folder of the agent's pinned maps and links.
+func (a *Agent) Pins() string { return filepath.Join(a.dir, "bpf", "ebnet") }
+
+// PID is the agent's process id.
+func (a *Agent) PID() int { return a.proc.PID() }
+
+// Log is what the agent has logged, before restarts too.
+func (a *Agent) Log() string {
+	var b strings.Builder
+	for _, p := range append(append([]*Proc{}, a.old...), a.proc) {
+		b.WriteString(p.Output())
+	}
+	return b.String()
+}
+
+// Kill ends the agent the hard way.
+func (a *Agent) Kill() {
+	a.lab.t.Helper()
+	a.proc.Signal(syscall.SIGKILL)
+	a.proc.Wait()
+}
+
+// Stop ends the agent with SIGTERM.
+func (a *Agent) Stop() {
+	a.lab.t.Helper()
+	a.proc.Signal(syscall.SIGTERM)
+	if code := a.proc.Wait(); code != 0 {
+		a.lab.t.Fatalf("agent on %s ended with status %d\n%s", a.Machine.Name, code, a.Log())
+	}
+}
+
+// Purge removes all that the agent has put into the kernel, and the agent.
+func (a *Agent) Purge() {
+	a.lab.t.Helper()
+	a.lab.seen.note(a.lab)
+	a.Ebnet("purge")
+	a.proc.Wait()
+}
+
+// Ebnet runs an ebnet command against the agent and returns its standard output. The
+// test fails if the command does.
+func (a *Agent) Ebnet(args ...string) string {
+	a.lab.t.Helper()
+	return a.Machine.Run(a.command(args)...)
+}
+
+// Try runs an ebnet command against the agent, whether it succeeds or not.
+func (a *Agent) Try(args ...string) Result {
+	a.lab.t.Helper()
+	return a.Machine.Try(a.command(args)...)
+}
+
+// command gives the flags that lead to this agent. They come after the subcommand,
+// which is where purge wants its own.
+func (a *Agent) command(args []string) []string {
+	command := []string{"ebnet", args[0], "--socket", a.Socket()}
+	if args[0] == "purge" {
+		command = append(command, "--state", filepath.Join(a.dir, "state"), "--bpffs", a.Pins(), "--netns-prefix", a.Prefix)
+	}
+	return append(command, args[1:]...)
+}
+
+// Socket is the path of the agent's socket.
+func (a *Agent) Socket() string { return filepath.Join(a.dir, "run", "ebnet.sock") }
+
+// JSON runs an ebnet command that prints JSON and decodes it into v.
+func (a *Agent) JSON(v any, args ...string) {
+	a.lab.t.Helper()
+	out := a.Ebnet(args...)
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		a.lab.t.Fatalf("ebnet %s: %v in\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// Status is what `ebnet status` says.
+func (a *Agent) Status() api.Status {
+	a.lab.t.Helper()
+	var status api.Status
+	a.JSON(&status, "status", "-o", "json")
+	return status
+}
+
+// Network is what `ebnet network inspect` says of one network.
+func (a *Agent) Network(name string) api.Network {
+	a.lab.t.Helper()
+	var networks []api.Network
+	a.JSON(&networks, "network", "inspect", name)
+	return networks[0]
+}
+
+// Gateway is the address of the default network's gateway.
+func (a *Agent) Gateway() netip.Addr {
+	a.lab.t.Helper()
+	return a.Network("default").Gateways[0]
+}
+
+// Sandbox is one of the agent's sandboxes, as a machine to work on.
+type Sandbox struct {
+	*Machine
+	Addr netip.Addr
+	Info api.Sandbox
+	Proc *Proc // of `ebnet run`; nil for a sandbox that was created
+}
+
+// Create creates a sandbox, with more flags of `ebnet sandbox create` if given.
+func (a *Agent) Create(name string, flags ...string) *Sandbox {
+	a.lab.t.Helper()
+	a.Ebnet(append([]string{"sandbox", "create", name}, flags...)...)
+	return a.Sandbox(name)
+}
+
+// RunIn starts `ebnet run --name NAME FLAGS -- COMMAND` and waits until the sandbox is
+// there. What the command needs longer for, the test has to wait for.
+func (a *Agent) RunIn(name string, flags []string, command ...string) *Sandbox {
+	a.lab.t.Helper()
+	args := append([]string{"run", "--name", name}, flags...)
+	args = append(args, "--", a.lab.program(command[0]))
+	args = a.command(append(args, command[1:]...))
+	proc := a.Machine.start(exec.Command(a.lab.program("ebnet"), args[1:]...))
+	Eventually(a.lab.t, patience, func() error {
+		res := a.Try("sandbox", "inspect", name)
+		if res.Code == 0 {
+			return nil
+		}
+		if !proc.Running() {
+			a.lab.t.Fatalf("ebnet %s ended:\n%s", strings.Join(args, " "), proc.Output())
+		}
+		return &api.Error{Message: res.Err}
+	})
+	s := a.Sandbox(name)
+	s.Proc = proc
+	return s
+}
+
+// Sandbox finds a sandbox that is there.
+func (a *Agent) Sandbox(name string) *Sandbox {
+	a.lab.t.Helper()
+	var infos []api.Sandbox
+	a.JSON(&infos, "sandbox", "inspect", name)
+	s := &Sandbox{
+		Machine: &Machine{Name: name, Path: infos[0].Netns, lab: a.lab},
+		Info:    infos[0],
+	}
+	if len(s.Info.Endpoints) > 0 {
+		s.Addr = s.Info.Endpoints[0].Addresses[0].Addr()
+	}
+	return s
+}
+
+// purgeAtEnd takes the agent out if the test has not.
+func (a *Agent) purgeAtEnd() {
+	if _, err := os.Stat(a.Pins()); err != nil && !a.proc.Running() {
+		return
+	}
+	if res := a.Try("purge", "--all"); res.Code != 0 {
+		a.lab.t.Errorf("purge on %s: %s", a.Machine.Name, res.Err)
+	}
+}
+
+// unmount removes the agent's bpffs.
+func (a *Agent) unmount() {
+	if err := unix.Unmount(filepath.Dir(a.Pins()), 0); err != nil {
+		a.lab.t.Errorf("unmount bpffs of %s: %v", a.Machine.Name, err)
+		unix.Unmount(filepath.Dir(a.Pins()), unix.MNT_DETACH)
+	}
+}
