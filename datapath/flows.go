@@ -55,19 +55,19 @@ func (d *Datapath) Flows() iter.Seq2[Flow, error] {
 
 func (d *Datapath) describe(m *ebpf.Map, h half, now uint32) Flow {
 	f := h.flow
-	idle := now - min(now, f.Seen)
+	idle := since(f.Seen, now)
 	packets, bytes := f.Packets, f.Bytes
 	var back bpf.EbnetFlow
 	if m.Lookup(reverse(f.Nat), &back) == nil {
 		packets, bytes = packets+back.Packets, bytes+back.Bytes
-		idle = min(idle, now-min(now, back.Seen))
+		idle = min(idle, since(back.Seen, now))
 	}
 	return Flow{
 		Proto: Proto(h.key.Proto),
 		Src:   fromAddrPort(h.key.Src, h.key.Sport), Dst: fromAddrPort(h.key.Dst, h.key.Dport),
 		NATSrc: fromAddrPort(f.Nat.Src, f.Nat.Sport), NATDst: fromAddrPort(f.Nat.Dst, f.Nat.Dport),
 		Kind: FlowKind(f.Kind), State: stateOf(f.State), Endpoint: f.Endpoint, Publish: f.Publish,
-		Age: time.Duration(now-min(now, f.Created)) * time.Second, Idle: time.Duration(idle) * time.Second,
+		Age: since(f.Created, now), Idle: idle,
 		Packets: packets, Bytes: bytes,
 	}
 }
@@ -79,6 +79,12 @@ func coarseNow() uint32 {
 		return 0 // cannot fail on Linux
 	}
 	return uint32(ts.Sec)
+}
+
+// since is the time between two readings of that clock; another CPU's may have
+// been a tick ahead.
+func since(then, now uint32) time.Duration {
+	return time.Duration(max(0, int32(now-then))) * time.Second
 }
 
 // half is one element of a flow table.

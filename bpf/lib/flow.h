@@ -10,11 +10,22 @@
 #define NSEC_PER_SEC 1000000000ULL
 
 #define STATE_FINS (STATE_FIN_INITIATOR | STATE_FIN_RESPONDER)
+/* Seconds after which a half without its other is not one being made. */
+#define HALF_MADE 1
+
 #define STATE_CLOSING (STATE_FINS | STATE_RST)
 
 static __always_inline __u32 now_seconds(void)
 {
 	return bpf_ktime_get_coarse_ns() / NSEC_PER_SEC;
+}
+
+/* 0 where the other CPU's clock was a tick ahead. */
+static __always_inline __u32 seconds_since(__u32 then, __u32 now)
+{
+	__s32 since = now - then;
+
+	return since > 0 ? since : 0;
 }
 
 /* A flow is established if and only if its halves are in flows. */
@@ -212,6 +223,13 @@ end:
 	return NULL;
 }
 
+/* Is this the answering half of what eviction has left of a half-open flow? */
+static __always_inline bool is_remnant(const struct tuple *answer, const struct flow *f)
+{
+	return !(f->state & STATE_ESTABLISHED) &&
+	       seconds_since(f->created, now_seconds()) > HALF_MADE && !other_new_half(answer, f);
+}
+
 /* Is this outside tuple, as its answers come in, a living flow's? */
 static __always_inline bool tuple_taken(const struct tuple *answer)
 {
@@ -219,7 +237,7 @@ static __always_inline bool tuple_taken(const struct tuple *answer)
 
 	if (!f)
 		return false;
-	if (flow_lives(f))
+	if (flow_lives(f) && !is_remnant(answer, f))
 		return true;
 	flow_end(answer, f);
 	return false;

@@ -11,11 +11,6 @@ struct sweep_state {
 	__u32 now;
 };
 
-static __always_inline __u32 idle_seconds(const struct flow *f, __u32 now)
-{
-	return now > f->seen ? now - f->seen : 0;
-}
-
 /* Is this flow, given its initiator's half, among those asked to end? */
 static __always_inline bool sweep_matches(const struct sweep *ask, const struct tuple *key,
 					  const struct flow *f)
@@ -37,7 +32,7 @@ static __always_inline bool has_aged(const struct sweep_state *s, const struct f
 {
 	__u32 life = flow_lifetime(f, s->cfg);
 
-	return idle_seconds(f, s->now) > life && idle_seconds(other, s->now) > life;
+	return seconds_since(f->seen, s->now) > life && seconds_since(other->seen, s->now) > life;
 }
 
 static long sweep_half(void *table __attribute__((unused)), const struct tuple *key, struct flow *f,
@@ -49,9 +44,9 @@ static long sweep_half(void *table __attribute__((unused)), const struct tuple *
 	s->ask->visited++;
 	tuple_reverse(&other_key, &f->nat);
 	other = flow_lookup(&other_key);
-	/* a half without its other is what eviction has left, or being made right now */
+	/* a half without its other is what eviction has left, or is being made right now */
 	if (!other) {
-		if (idle_seconds(f, s->now) > 1)
+		if (seconds_since(f->created, s->now) > HALF_MADE)
 			flow_end(key, f);
 		return 0;
 	}
