@@ -10,7 +10,6 @@ package control
 import (
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -21,6 +20,7 @@ import (
 	"github.com/ebnet/ebnet/control/owner"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
 )
 
 // Agent carries out what people ask for, on the network namespace that it was
@@ -41,14 +41,16 @@ type Agent struct {
 	probe func(proto string, host netip.Addr, from, to uint16) error
 	// endProcesses ends all processes that a list holds.
 	endProcesses endProcesses
+	// purgePrograms removes all that loaders put into the kernel.
+	purgePrograms func(bpffs string) error
 	// firewall tells whether the host's own refuses new connections by default.
 	firewall func() (denies bool, by string, err error)
 	boot     string // names this run of the kernel
 
-	ready  atomic.Bool   // reconciled once
-	kick   chan struct{} // asks for a reconcile
-	purged chan bool     // ends Run after a purge; true: delete the store, too
-	nsLock net.Listener
+	ready    atomic.Bool   // reconciled once
+	stopping atomic.Bool   // and will not be ready again
+	kick     chan struct{} // asks for a reconcile
+	purged   chan bool     // ends Run after a purge; true: delete the store, too
 
 	// ops serialises what changes the desired state or the kernel.
 	ops    sync.Mutex
@@ -64,6 +66,7 @@ type Agent struct {
 	runs     ReconcileStats
 
 	pools  map[string]*ipam.Allocator // by network; guarded by ops
+	hooked map[int]bool               // devices that have a program, by ifindex; guarded by ops
 	random *rand.Rand                 // guarded by ops
 }
 
@@ -89,17 +92,19 @@ type liveEndpoint struct {
 func New(o Options) *Agent {
 	o = o.withDefaults()
 	return &Agent{
-		opt:      o,
-		log:      o.Log,
-		kick:     make(chan struct{}, 1),
-		purged:   make(chan bool, 1),
-		repairs:  map[string]uint64{},
-		pools:    map[string]*ipam.Allocator{},
-		random:   rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		live:     newLive(),
-		links:    hostLinks{},
-		firewall: firewall.Denies,
-		registry: hostports.New(),
+		opt:           o,
+		log:           o.Log,
+		kick:          make(chan struct{}, 1),
+		purged:        make(chan bool, 1),
+		repairs:       map[string]uint64{},
+		pools:         map[string]*ipam.Allocator{},
+		hooked:        map[int]bool{},
+		random:        rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		live:          newLive(),
+		links:         hostLinks{},
+		firewall:      firewall.Denies,
+		purgePrograms: loader.Purge,
+		registry:      hostports.New(),
 		endProcesses: func(list func() ([]int, error)) error {
 			return owner.KillAll(list, 0)
 		},

@@ -9,6 +9,7 @@ import (
 	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
 )
 
 // buildSandbox makes the namespace of a sandbox that is wanted, and what is in it.
@@ -16,7 +17,7 @@ func (a *Agent) buildSandbox(sb store.Sandbox, back *undo) error {
 	if onHost(sb) {
 		return nil
 	}
-	name := a.opt.Prefix + sb.Name
+	name := netnsName(sb)
 	path, err := a.links.CreateNetns(name)
 	if errors.Is(err, netdev.ErrExists) {
 		return fmt.Errorf("%w: it is none of this agent's; see \"ip netns\", or choose another name", err)
@@ -53,7 +54,7 @@ func (a *Agent) buildEndpoint(sb store.Sandbox, at store.Attachment, back *undo)
 	}
 	a.setLive(at.HostInterface, liveEndpoint{sandbox: sb.Name, network: at.Network, ifindex: ifindex})
 	back.push(func() error { return a.removeEndpoint(at) })
-	if err := a.programs.AttachContainer(ifindex); err != nil {
+	if err := a.hook(a.programs.AttachContainer, ifindex); err != nil {
 		return err
 	}
 	if err := a.putEndpoint(sb, at, ifindex); err != nil {
@@ -104,13 +105,38 @@ func (a *Agent) removeEndpoint(at store.Attachment) error {
 		return err
 	}
 	if known {
-		if err := a.programs.Detach(ep.ifindex); err != nil {
+		if err := a.unhook(ep.ifindex); err != nil {
 			return err
 		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.live.endpoints, at.HostInterface)
+	return nil
+}
+
+// hook attaches to a device and remembers it: a link of a device that goes by
+// itself leaves a pin, which nothing in the kernel tells of.
+func (a *Agent) hook(attach func(ifindex int) error, ifindex int) error {
+	a.hooked[ifindex] = true
+	return attach(ifindex)
+}
+
+// noteHooked remembers the devices that have a program.
+func (a *Agent) noteHooked(attached []loader.Attachment) {
+	for _, at := range attached {
+		if at.Ifindex != 0 {
+			a.hooked[at.Ifindex] = true
+		}
+	}
+}
+
+// unhook detaches from a device, or removes what is left of one that is gone.
+func (a *Agent) unhook(ifindex int) error {
+	if err := a.programs.Detach(ifindex); err != nil {
+		return err
+	}
+	delete(a.hooked, ifindex)
 	return nil
 }
 

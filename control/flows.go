@@ -10,8 +10,8 @@ import (
 	"github.com/ebnet/ebnet/datapath"
 )
 
-// Flows lists the translated flows. The host's own, which are not translated,
-// are left out.
+// Flows lists what is in the flow tables: translated flows, and those of the
+// host's own that containers' flows must keep clear of.
 func (a *Agent) Flows(context.Context) ([]api.Flow, error) {
 	sandboxes := map[uint32]string{}
 	a.mu.RLock()
@@ -23,9 +23,6 @@ func (a *Agent) Flows(context.Context) ([]api.Flow, error) {
 	for f, err := range a.fwd.Flows() {
 		if err != nil {
 			return nil, err
-		}
-		if f.Kind == datapath.KindHost {
-			continue
 		}
 		out = append(out, describeFlow(f, sandboxes[f.Endpoint]))
 	}

@@ -76,3 +76,29 @@ func (o Options) withDefaults() Options {
 }
 
 func (o Options) socket() string { return filepath.Join(o.RunDir, SocketName) }
+
+// Reload takes over what can change while the agent runs: uplinks and the default
+// host address. It names the settings that differ but need a restart.
+func (a *Agent) Reload(o Options) (restart []string) {
+	o = o.withDefaults()
+	a.ops.Lock()
+	defer a.ops.Unlock()
+	for _, s := range []struct {
+		flag    string
+		differs bool
+	}{
+		{"--state", o.StateDir != a.opt.StateDir},
+		{"--run", o.RunDir != a.opt.RunDir},
+		{"--bpffs", o.BPFFS != a.opt.BPFFS},
+		{"--netns-prefix", o.Prefix != a.opt.Prefix},
+		{"--attach", o.Attach != a.opt.Attach},
+		{"--metrics", o.MetricsAddr != a.opt.MetricsAddr},
+	} {
+		if s.differs {
+			restart = append(restart, s.flag)
+		}
+	}
+	a.opt.Uplinks, a.opt.HostIP = o.Uplinks, o.HostIP
+	a.wake()
+	return restart
+}

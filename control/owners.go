@@ -30,12 +30,8 @@ func newOwners(p Processes, ended func(sandbox, id string)) *owners {
 
 // watch begins to watch a sandbox's process, if it has one. That it has ended
 // already is found out at once.
-func (o *owners) watch(sb store.Sandbox, boot string) error {
+func (o *owners) watch(sb store.Sandbox) error {
 	if sb.Process == nil {
-		return nil
-	}
-	if sb.Process.Boot != boot {
-		go o.ended(sb.Name, sb.ID)
 		return nil
 	}
 	ended, stop, err := o.processes.Watch(sb.Process.PID, sb.Process.Start)
@@ -54,6 +50,28 @@ func (o *owners) watch(sb store.Sandbox, boot string) error {
 		}
 	}()
 	return nil
+}
+
+// gone says whether a sandbox has a process that has ended. Those of an earlier
+// boot have, whoever has their pid now.
+func (o *owners) gone(sb store.Sandbox, boot string) (bool, error) {
+	if sb.Process == nil {
+		return false, nil
+	}
+	if sb.Process.Boot != boot {
+		return true, nil
+	}
+	ended, stop, err := o.processes.Watch(sb.Process.PID, sb.Process.Start)
+	if err != nil {
+		return false, err
+	}
+	defer stop()
+	select {
+	case <-ended:
+		return true, nil
+	default:
+		return false, nil
+	}
 }
 
 // forget ends the watch of a sandbox that is gone.
@@ -91,9 +109,45 @@ func (a *Agent) identify(pid int) (*store.Process, error) {
 
 // watchOwner watches the process of a sandbox that has just come.
 func (a *Agent) watchOwner(sb store.Sandbox) {
-	if err := a.owners.watch(sb, a.boot); err != nil {
+	if err := a.owners.watch(sb); err != nil {
 		a.log.Error("owner not watched, the sandbox stays until it is removed", "sandbox", sb.Name, "error", err)
 	}
+}
+
+// dropAbandoned forgets the sandboxes whose processes ended while no agent ran,
+// before they are made again. Links and entries that they have left are nobody's
+// then, and go with the first reconcile. What cannot be dropped is made again, and
+// removed like any other whose owner ends.
+func (a *Agent) dropAbandoned() error {
+	attached, err := a.programs.Attached()
+	if err != nil {
+		return err
+	}
+	a.noteHooked(attached)
+	for _, sb := range a.want.sandboxList() {
+		gone, err := a.owners.gone(sb, a.boot)
+		if err == nil && gone {
+			err = a.abandon(sb)
+		}
+		if err != nil {
+			a.log.Error("abandoned sandbox stays for now", "sandbox", sb.Name, "error", err)
+		}
+	}
+	return nil
+}
+
+func (a *Agent) abandon(sb store.Sandbox) error {
+	a.log.Info("owner ended, removing its sandbox", "sandbox", sb.Name)
+	if !onHost(sb) {
+		if err := a.removeNetns(netnsName(sb)); err != nil {
+			return err
+		}
+	}
+	c := change{delSandboxes: []string{sb.Name}}
+	for _, p := range a.want.published(sb.Name) {
+		c.delPublishes = append(c.delPublishes, p.Key())
+	}
+	return a.commit(c)
 }
 
 // ownerEnded removes a sandbox whose process has ended, unless its name has

@@ -16,11 +16,7 @@ const keyReservedPorts = "reserved_ports"
 // syncReservedPorts keeps the kernel from choosing published ports by itself.
 // What others have reserved stays.
 func (a *Agent) syncReservedPorts() error {
-	var want netdev.PortSet
-	for _, p := range a.want.publishes {
-		want.Add(p.HostPort, p.HostPortEnd)
-	}
-	if err := syncReservedPorts(a.store, a.links, want); err != nil {
+	if _, err := syncReservedPorts(a.store, a.links, a.want.ports()); err != nil {
 		return fmt.Errorf("reserve published ports: %w", err)
 	}
 	return nil
@@ -37,33 +33,35 @@ func (a *Agent) releaseReservedPorts() {
 
 // syncReservedPorts makes want the ports that are reserved for ebnet. A crash in
 // between may leave a port noted that is not reserved, never one reserved that
-// is not noted: so nothing stays behind for good.
-func syncReservedPorts(st Store, links Links, want netdev.PortSet) error {
+// is not noted: so nothing stays behind for good. It says whether the kernel's
+// list had to change.
+func syncReservedPorts(st Store, links Links, want netdev.PortSet) (changed bool, err error) {
 	have, err := links.ReservedPorts()
 	if err != nil {
-		return err
+		return false, err
 	}
 	noted, err := notedPorts(st)
 	if err != nil {
-		return err
+		return false, err
 	}
 	others := have.Minus(noted)
 	ours := want.Minus(others)
 	if more := noted.Union(ours); more != noted {
 		if err := notePorts(st, more); err != nil {
-			return err
+			return false, err
 		}
 		noted = more
 	}
 	if all := others.Union(ours); all != have {
 		if err := links.WriteReservedPorts(all); err != nil {
-			return err
+			return false, err
 		}
+		changed = true
 	}
 	if noted != ours {
-		return notePorts(st, ours)
+		err = notePorts(st, ours)
 	}
-	return nil
+	return changed, err
 }
 
 func notedPorts(st Store) (netdev.PortSet, error) {

@@ -24,10 +24,11 @@ func (a *Agent) Purge(_ context.Context, purge api.Purge) error {
 	if a.closed {
 		return api.Errorf(api.CodeNotReady, "purge: the agent is stopping already")
 	}
+	a.stopping.Store(true)
 	a.ready.Store(false)
 	a.closed = true
 	err := a.programs.Close()
-	err = errors.Join(err, purger{a.opt, a.links, a.endProcesses}.run(a.want, a.store))
+	err = errors.Join(err, purger{a.opt, a.links, a.endProcesses, a.purgePrograms}.run(a.want, a.store))
 	a.purged <- purge.All
 	return err
 }
@@ -37,7 +38,7 @@ func (a *Agent) Purge(_ context.Context, purge api.Purge) error {
 func Purge(o Options, all bool) error {
 	o = o.withDefaults()
 	path := filepath.Join(o.StateDir, storeName)
-	p := purger{o, hostLinks{}, func(list func() ([]int, error)) error { return owner.KillAll(list, 0) }}
+	p := purger{o, hostLinks{}, func(list func() ([]int, error)) error { return owner.KillAll(list, 0) }, loader.Purge}
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return p.run(newDesired(store.State{}), nil)
 	}
@@ -65,9 +66,10 @@ func Purge(o Options, all bool) error {
 // purger removes from the kernel what the store says is there, and what looks
 // like ebnet's.
 type purger struct {
-	opt   Options
-	links Links
-	end   endProcesses
+	opt      Options
+	links    Links
+	end      endProcesses
+	programs func(bpffs string) error // loader.Purge
 }
 
 // run goes on past failures, so that one thing that stays does not keep the rest.
@@ -76,10 +78,10 @@ func (p purger) run(want desired, st Store) error {
 	var errs []error
 	for _, sb := range want.sandboxes {
 		if !onHost(sb) {
-			errs = append(errs, removeNetns(p.links, p.end, p.opt.NetnsEtc, p.opt.Prefix+sb.Name))
+			errs = append(errs, removeNetns(p.links, p.end, p.opt.NetnsEtc, netnsName(sb)))
 		}
 	}
-	errs = append(errs, p.deleteVeths(len(want.sandboxes) > 0), loader.Purge(p.opt.BPFFS))
+	errs = append(errs, p.deleteVeths(want), p.programs(p.opt.BPFFS))
 	for _, n := range want.networks {
 		if n.OwnsBridge {
 			errs = append(errs, p.links.DeleteLink(n.Bridge))
@@ -87,7 +89,8 @@ func (p purger) run(want desired, st Store) error {
 	}
 	errs = append(errs, p.links.DeleteLink(fibLink))
 	if st != nil {
-		errs = append(errs, syncReservedPorts(st, p.links, netdev.PortSet{}))
+		_, err := syncReservedPorts(st, p.links, netdev.PortSet{})
+		errs = append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("purge: %w", err)
@@ -97,35 +100,37 @@ func (p purger) run(want desired, st Store) error {
 
 // deleteVeths removes the sandboxes' links. The kernel does so by itself, many at
 // a time, where it has just lost their namespaces; one by one they take long.
-func (p purger) deleteVeths(wait bool) error {
-	const pause = 20 * time.Millisecond
-	deadline := time.Now().Add(5 * time.Second)
-	for {
-		veths, err := p.veths()
-		if err != nil || len(veths) == 0 {
+func (p purger) deleteVeths(want desired) error {
+	const (
+		pause    = 20 * time.Millisecond
+		patience = 5 * time.Second
+	)
+	leaving := map[string]bool{}
+	for _, sb := range want.sandboxes {
+		for _, at := range bridged(sb) {
+			leaving[at.HostInterface] = true
+		}
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+		links, err := p.links.Links()
+		if err != nil {
 			return err
 		}
-		if wait && time.Now().Before(deadline) {
-			time.Sleep(pause)
-			continue
-		}
 		var errs []error
-		for _, name := range veths {
-			errs = append(errs, p.links.DeleteLink(name))
+		waiting := false
+		for _, l := range links {
+			switch {
+			case l.Kind != "veth" || !isHostInterface(l.Name):
+			case leaving[l.Name] && time.Now().Before(deadline):
+				waiting = true
+			default:
+				errs = append(errs, p.links.DeleteLink(l.Name))
+			}
 		}
-		return errors.Join(errs...)
-	}
-}
-
-func (p purger) veths() ([]string, error) {
-	links, err := p.links.Links()
-	var names []string
-	for _, l := range links {
-		if l.Kind == "veth" && isHostInterface(l.Name) {
-			names = append(names, l.Name)
+		if !waiting || errors.Join(errs...) != nil {
+			return errors.Join(errs...)
 		}
 	}
-	return names, err
 }
 
 // forgetFiles removes the folders that nothing is left in, and with all the store.

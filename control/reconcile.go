@@ -114,6 +114,7 @@ func (p *pass) observe() error {
 	if err != nil {
 		return err
 	}
+	p.noteHooked(attached)
 	p.have.programs = map[int][]loader.Attachment{}
 	for _, at := range attached {
 		p.have.programs[at.Ifindex] = append(p.have.programs[at.Ifindex], at)

@@ -102,7 +102,7 @@ func (p *pass) host() {
 		if !p.first && hasProgram(at, "ingress") && hasProgram(at, "egress") {
 			continue
 		}
-		if err := p.programs.AttachUplink(u.ifindex); err != nil {
+		if err := p.hook(p.programs.AttachUplink, u.ifindex); err != nil {
 			p.fail("attach to uplink "+u.name, err)
 			continue
 		}
@@ -180,6 +180,7 @@ func (p *pass) leftovers() {
 		}
 	}
 	links, entries, hooked := strangers(p.have, wanted, p.live.uplinks)
+	hooked = append(hooked, p.lost()...)
 	for _, ifindex := range entries {
 		if err := p.fwd.DeleteEndpoint(ifindex); err != nil {
 			p.fail("delete an endpoint that is gone", err)
@@ -193,10 +194,25 @@ func (p *pass) leftovers() {
 		p.repaired("leftover", name)
 	}
 	for _, ifindex := range hooked {
-		if err := p.programs.Detach(ifindex); err != nil {
+		if err := p.unhook(ifindex); err != nil {
 			p.fail(fmt.Sprintf("detach from device %d", ifindex), err)
 		}
 	}
+}
+
+// lost are the devices that had a program and are gone; their pins are left.
+func (p *pass) lost() []int {
+	there := map[int]bool{}
+	for _, l := range p.have.links {
+		there[l.Index] = true
+	}
+	var gone []int
+	for ifindex := range p.hooked {
+		if !there[ifindex] {
+			gone = append(gone, ifindex)
+		}
+	}
+	return gone
 }
 
 // published makes the datapath publish what is wanted, and nothing else.
@@ -233,8 +249,12 @@ func (p *pass) published() {
 	p.mu.Lock()
 	p.live.publishes = slots
 	p.mu.Unlock()
-	if err := p.syncReservedPorts(); err != nil {
-		p.fail("repair sysctl", err)
+	changed, err := syncReservedPorts(p.store, p.links, p.want.ports())
+	if err != nil {
+		p.fail("reserve published ports", err)
+	}
+	if changed {
+		p.repaired("sysctl", "ip_local_reserved_ports")
 	}
 }
 

@@ -32,7 +32,7 @@ func (p *pass) sandboxes() {
 
 // sandbox repairs one sandbox, in the order in which it is made.
 func (p *pass) sandbox(sb store.Sandbox) error {
-	name := p.opt.Prefix + sb.Name
+	name := netnsName(sb)
 	changed, err := p.writeResolvConf(name, sb.DNS)
 	if err != nil {
 		return err
@@ -41,13 +41,8 @@ func (p *pass) sandbox(sb store.Sandbox) error {
 		p.repaired("resolver", sb.Name)
 	}
 	ats := bridged(sb)
-	if len(ats) == 0 && !p.have.netns[name] {
-		path, err := p.links.CreateNetns(name)
-		if err != nil {
-			return err
-		}
-		p.repaired("namespace", sb.Name)
-		return p.links.UpLoopback(path)
+	if len(ats) == 0 {
+		return p.loopback(sb, name)
 	}
 	var errs []error
 	for _, at := range ats {
@@ -56,9 +51,23 @@ func (p *pass) sandbox(sb store.Sandbox) error {
 	return errors.Join(errs...)
 }
 
+// loopback repairs a sandbox that has nothing but lo.
+func (p *pass) loopback(sb store.Sandbox, name string) error {
+	if p.have.netns[name] && !p.first {
+		return nil
+	}
+	if !p.have.netns[name] {
+		if err := p.replaceNetns(name); err != nil {
+			return err
+		}
+		p.repaired("namespace", sb.Name)
+	}
+	return p.links.UpLoopback(sb.Netns)
+}
+
 // endpoint repairs one attachment, or makes it anew.
 func (p *pass) endpoint(sb store.Sandbox, at store.Attachment) error {
-	name := p.opt.Prefix + sb.Name
+	name := netnsName(sb)
 	link := p.have.links[at.HostInterface]
 	entry := p.endpointEntry(at, link.Index)
 	need := endpointNeeds(p.have, name, at.HostInterface, entry, p.live.bridges[at.Network])
@@ -85,7 +94,7 @@ func (p *pass) endpoint(sb store.Sandbox, at store.Attachment) error {
 		}
 	}
 	if need.program {
-		if err := p.programs.AttachContainer(ifindex); err != nil {
+		if err := p.hook(p.programs.AttachContainer, ifindex); err != nil {
 			return err
 		}
 	}
@@ -124,7 +133,7 @@ func (p *pass) replaceVeth(veth netdev.Veth) (int, error) {
 		if err := p.links.DeleteLink(veth.Host); err != nil {
 			return 0, err
 		}
-		if err := p.programs.Detach(old.Index); err != nil {
+		if err := p.unhook(old.Index); err != nil {
 			return 0, err
 		}
 	}

@@ -101,10 +101,6 @@ func (a *Agent) writeResolvConf(netns string, dns []netip.Addr) (changed bool, e
 }
 
 // removeResolvConf removes the file, and its folder unless others keep files there.
-func (a *Agent) removeResolvConf(netns string) error {
-	return removeResolvConf(a.opt.NetnsEtc, netns)
-}
-
 func removeResolvConf(etc, netns string) error {
 	dir := filepath.Join(etc, netns)
 	if err := os.Remove(filepath.Join(dir, "resolv.conf")); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -139,32 +136,6 @@ func (a *Agent) shut() error {
 	return a.programs.Close()
 }
 
-// listen opens the agent's socket, and that of the metrics if it is wanted.
-func (a *Agent) listen(closers *undo) (socket, metrics net.Listener, err error) {
-	if err := os.MkdirAll(a.opt.RunDir, 0o755); err != nil {
-		return nil, nil, fmt.Errorf("make run folder: %w", err)
-	}
-	if a.opt.MetricsAddr != "" && a.opt.MetricsHandler != nil {
-		metrics, err = net.Listen("tcp", a.opt.MetricsAddr)
-		if err != nil {
-			return nil, nil, fmt.Errorf("listen for metrics: %w: choose another address with --metrics, or \"off\"", err)
-		}
-		closers.push(func() error { return ignoreClosed(metrics.Close()) })
-	}
-	if socket, err = listen(a.opt.socket()); err != nil {
-		return nil, nil, err
-	}
-	closers.push(func() error { return ignoreClosed(socket.Close()) }) // removes the file, too
-	return socket, metrics, nil
-}
-
-func ignoreClosed(err error) error {
-	if errors.Is(err, net.ErrClosed) {
-		return nil
-	}
-	return err
-}
-
 // start reads what is wanted and makes the kernel so. Then the agent is ready.
 func (a *Agent) start() error {
 	a.ops.Lock()
@@ -199,6 +170,9 @@ func (a *Agent) load() error {
 	a.mu.Lock()
 	a.want = newDesired(state)
 	a.mu.Unlock()
+	if err := a.dropAbandoned(); err != nil {
+		return err
+	}
 	if err := a.ensureDefault(); err != nil {
 		return err
 	}
@@ -237,8 +211,8 @@ func (a *Agent) sweep(ctx context.Context) {
 	}
 }
 
-// reassure tells systemd's watchdog that the agent lives, as long as it can still
-// get its own locks.
+// reassure tells systemd's watchdog that the agent lives, as long as it is
+// ready and can still get at its own state.
 func (a *Agent) reassure(ctx context.Context) {
 	n := newNotifier(a.opt.getenv)
 	if n.watchdog == 0 {
@@ -252,9 +226,9 @@ func (a *Agent) reassure(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		a.mu.Lock()
-		a.mu.Unlock() //nolint:staticcheck // whether it can be had is the question
-		a.notify("WATCHDOG=1")
+		if view := a.MetricsView(); view.Ready {
+			a.notify("WATCHDOG=1")
+		}
 	}
 }
 
@@ -262,45 +236,4 @@ func (a *Agent) notify(state string) {
 	if err := newNotifier(a.opt.getenv).send(state); err != nil {
 		a.log.Warn("systemd not told", "state", state, "error", err)
 	}
-}
-
-// servers are the HTTP servers of one agent.
-type servers []*http.Server
-
-// serve begins to answer. What ends a server early comes through the channel.
-func (a *Agent) serve(socket, metrics net.Listener) (servers, <-chan error) {
-	failed := make(chan error, 2)
-	var all servers
-	run := func(l net.Listener, h http.Handler) {
-		s := &http.Server{Handler: h, ConnContext: withPeer, ReadHeaderTimeout: 10 * time.Second}
-		all = append(all, s)
-		go func() {
-			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				failed <- fmt.Errorf("serve %s: %w", l.Addr(), err)
-			}
-		}()
-	}
-	run(socket, a.Handler())
-	if metrics != nil {
-		h, err := a.opt.MetricsHandler(a)
-		if err != nil {
-			failed <- fmt.Errorf("serve metrics: %w", err)
-			return all, failed
-		}
-		run(metrics, h)
-	}
-	return all, failed
-}
-
-// stop lets requests under way end, but not for long.
-func (s servers) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopWait)
-	defer cancel()
-	var errs []error
-	for _, server := range s {
-		if err := server.Shutdown(ctx); err != nil {
-			errs = append(errs, server.Close())
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -54,6 +54,14 @@ func (a *Agent) routes() []route {
 	}
 }
 
+// notReady says why a request cannot be served now.
+func (a *Agent) notReady() error {
+	if a.stopping.Load() {
+		return api.Errorf(api.CodeNotReady, "the agent is stopping")
+	}
+	return api.Errorf(api.CodeNotReady, "the agent is starting: wait with \"ebnet status --wait 30s\"")
+}
+
 // Handler is the HTTP API. Who may use it is decided by who may open the socket.
 func (a *Agent) Handler() http.Handler {
 	mux := http.NewServeMux()
@@ -61,7 +69,7 @@ func (a *Agent) Handler() http.Handler {
 		mux.HandleFunc(route.pattern, func(w http.ResponseWriter, r *http.Request) {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			if !route.early && !a.ready.Load() {
-				a.reply(w, r, 0, nil, api.Errorf(api.CodeNotReady, "the agent is starting: wait with \"ebnet status --wait 30s\""))
+				a.reply(w, r, 0, nil, a.notReady())
 				return
 			}
 			answer, err := route.serve(r)
@@ -170,6 +178,10 @@ func withPeer(ctx context.Context, conn net.Conn) context.Context {
 	if err != nil {
 		return ctx
 	}
+	return contextWithPeer(ctx, peer)
+}
+
+func contextWithPeer(ctx context.Context, peer *unix.Ucred) context.Context {
 	return context.WithValue(ctx, peerKey{}, peer)
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"syscall"
 
@@ -56,6 +57,23 @@ func holder(socket string) string {
 		return ""
 	}
 	return fmt.Sprintf(" (pid %d)", peer.Pid)
+}
+
+// lockDir keeps another agent from taking the folder, which may be one of
+// another network namespace.
+func lockDir(path string) (*os.File, error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("lock run folder: %w", err)
+	}
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("another agent%s uses it: choose another --run", holder(filepath.Join(path, SocketName)))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("lock run folder %s: %w", path, err), dir.Close())
+	}
+	return dir, nil
 }
 
 // listen opens the agent's socket for root and the group ebnet. A socket that a

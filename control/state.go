@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 )
 
@@ -52,6 +53,15 @@ func (d desired) published(sandbox string) []store.Publish {
 	}
 	sortPublishes(out)
 	return out
+}
+
+// ports are the host ports of all publishes, whatever their address and protocol.
+func (d desired) ports() netdev.PortSet {
+	var set netdev.PortSet
+	for _, p := range d.publishes {
+		set.Add(p.HostPort, p.HostPortEnd)
+	}
+	return set
 }
 
 func (d desired) sandboxList() []store.Sandbox {

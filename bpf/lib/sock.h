@@ -71,17 +71,27 @@ static __always_inline void remember_origin(__u64 cookie, const struct peer *now
 	bpf_map_update_elem(&origins, &key, &val, BPF_ANY);
 }
 
+/* A UDP socket talks to a container by its own address, after it has used a published port of it. */
+static __always_inline void forget_origin(__u64 cookie, const struct peer *peer)
+{
+	struct origin_key key = { .cookie = cookie, .addr = peer->addr, .port = peer->port };
+
+	if (peer->proto == IPPROTO_UDP && bpf_map_lookup_elem(&origins, &key))
+		bpf_map_delete_elem(&origins, &key);
+}
+
 /* Turns a published port of this host into the container's. Returns false where it is none. */
 static __always_inline bool go_to_container(__u64 cookie, struct peer *peer)
 {
+	struct publish *pub = NULL;
 	struct peer asked = *peer;
-	struct publish *pub;
 
-	if (!addr_is_hosts(&peer->addr))
+	if (addr_is_hosts(&peer->addr))
+		pub = publish_lookup(&peer->addr, peer->port, peer->proto);
+	if (!pub) {
+		forget_origin(cookie, peer);
 		return false;
-	pub = publish_lookup(&peer->addr, peer->port, peer->proto);
-	if (!pub)
-		return false;
+	}
 	peer->addr = pub->addr;
 	peer->port = pub->port;
 	remember_origin(cookie, peer, &asked);

@@ -29,6 +29,7 @@ func newExecCommand(a *app) *cobra.Command {
 			return a.exec(cmd, name, words)
 		},
 	}
+	cmd.ValidArgsFunction = a.completeSandbox
 	cmd.Flags().SetInterspersed(false) // what stands behind NAME is the command's
 	return cmd
 }

@@ -54,6 +54,7 @@ func newFlowsFlushCommand(a *app) *cobra.Command {
 	}
 	var flush api.FlowsFlush
 	cmd.Flags().StringVar(&flush.Sandbox, "to", "", "those of a `sandbox`")
+	_ = cmd.RegisterFlagCompletionFunc("to", a.completeSandboxes)
 	port := cmd.Flags().String("port", "", "those of a published port, `[HOSTIP:]HOSTPORT[-END][/PROTO]`")
 	cmd.Flags().BoolVar(&flush.All, "all", false, "all of them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

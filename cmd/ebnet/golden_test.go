@@ -112,6 +112,8 @@ func TestUsageErrors(t *testing.T) {
 		"flows flush --to web --all",
 		"flows flush --port 99999",
 		"status --wait soon",
+		"completion",
+		"completion tcsh",
 		"exec",
 		"exec web",
 		"exec web --",

@@ -14,6 +14,8 @@ func newPortCommand(a *app) *cobra.Command {
 		Use:   "port [SANDBOX]",
 		Short: "Show what is published",
 		Args:  args(0, 1, "SANDBOX"),
+
+		ValidArgsFunction: a.completeSandbox,
 	}
 	output := addOutput(cmd, formatTable)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {

@@ -21,6 +21,7 @@ func newPublishCommand(a *app) *cobra.Command {
 		Args: args(1, 1, "SPEC"),
 	}
 	to := cmd.Flags().String("to", "", "the `sandbox` (default: the only one there is)")
+	_ = cmd.RegisterFlagCompletionFunc("to", a.completeSandboxes)
 	network := cmd.Flags().String("network", "", "the sandbox's address in this `network` (default: that of its default route)")
 	allow := cmd.Flags().StringArray("allow", nil, "let only `CIDR` connect (default: anyone)")
 	output := addOutput(cmd, formatTable)

@@ -50,10 +50,12 @@ func newRootCommand(a *app) *cobra.Command {
 		newDoctorCommand(a),
 		newPurgeCommand(a),
 		newVersionCommand(a),
+		newCompletionCommand(),
 		newManCommand(),
 	)
 	root.Long = "ebnet connects containers with eBPF: networks, sandboxes and published ports\n" +
 		"without iptables, IP forwarding, connection tracking or a proxy process."
+	root.CompletionOptions.DisableDefaultCmd = true
 	root.SilenceErrors = true
 	root.SilenceUsage = true
 	root.PersistentFlags().StringVar(&a.socket, "socket", "",

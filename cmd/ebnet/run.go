@@ -72,7 +72,7 @@ func (a *app) run(cmd *cobra.Command, create api.SandboxCreate, words []string) 
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), removeTimeout)
 		defer cancel()
-		if removeErr := client.RemoveSandbox(ctx, sandbox.Name); removeErr != nil && !errors.Is(removeErr, api.ErrNotFound) {
+		if removeErr := client.RemoveSandbox(ctx, sandbox.Name); removeErr != nil && !isGoing(removeErr) {
 			printError(cmd.ErrOrStderr(), fmt.Errorf("remove sandbox %s: %w", sandbox.Name, removeErr))
 			if err == nil {
 				err = &statusError{status: statusOwn}
@@ -90,6 +90,12 @@ func (a *app) run(cmd *cobra.Command, create api.SandboxCreate, words []string) 
 		return &statusError{status: status.ExitStatus()}
 	}
 	return nil
+}
+
+// isGoing tells whether a sandbox needs no removal by us: it is gone, or the agent
+// is, which removes what has lost its owner when it starts again.
+func isGoing(err error) bool {
+	return errors.Is(err, api.ErrNotFound) || errors.Is(err, api.ErrNotReady) || errors.Is(err, api.ErrNoAgent)
 }
 
 // createOrSignal creates the sandbox unless a signal that ends programs comes

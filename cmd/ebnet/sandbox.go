@@ -168,7 +168,7 @@ func sandboxRow(s api.Sandbox) []string {
 }
 
 func newSandboxInspectCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "inspect NAME...", Short: "Show all of sandboxes", Args: args(1, -1, "NAME")}
+	cmd := &cobra.Command{Use: "inspect NAME...", Short: "Show all of sandboxes", Args: args(1, -1, "NAME"), ValidArgsFunction: a.completeSandboxes}
 	output := addOutput(cmd, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		client := a.client()
@@ -203,6 +203,8 @@ func newSandboxRemoveCommand(a *app) *cobra.Command {
 		Aliases: []string{"remove"},
 		Short:   "Remove sandboxes with all that they have",
 		Args:    args(1, -1, "NAME"),
+
+		ValidArgsFunction: a.completeSandboxes,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			client := a.client()
 			var errs []error

@@ -12,8 +12,20 @@ import (
 	"github.com/ebnet/ebnet/control/api"
 )
 
-// buildVersion is what the Go linker recorded of this binary.
+// Set by the linker, see the Makefile: git is not asked at build time, because it
+// refuses a checkout of another user's, as under sudo.
+var version, revision string
+
+// buildVersion is what this binary is.
 func buildVersion() api.Version {
+	if version != "" {
+		return api.Version{Version: version, Revision: revision, GoVersion: runtime.Version()}
+	}
+	return recordedVersion()
+}
+
+// recordedVersion is what `go install` records by itself.
+func recordedVersion() api.Version {
 	version := api.Version{Version: "unknown", GoVersion: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

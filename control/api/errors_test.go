@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 )
 
@@ -43,6 +44,13 @@ func TestWriteJSONHasNoNullLists(t *testing.T) {
 	want := "[\n  {\n    \"sandbox\": \"<web>\",\n    \"addresses\": [],\n    \"mac\": \"\"\n  }\n]\n"
 	if out.String() != want {
 		t.Errorf("got %s, want %s", &out, want)
+	}
+	out.Reset()
+	if err := WriteJSON(&out, Network{}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "null") || strings.Count(out.String(), "{}") != 2 {
+		t.Errorf("got %s, want no null", &out)
 	}
 	out.Reset()
 	if err := WriteJSON(&out, []Network(nil)); err != nil {

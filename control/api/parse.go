@@ -2,14 +2,10 @@ package api
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
 )
-
-// MaxName is the length of the longest name, in bytes.
-const MaxName = 48
 
 // maxShown bounds how much of a bad input an error repeats, in bytes.
 const maxShown = 80
@@ -199,112 +195,6 @@ func parsePort(what, text string) (uint16, error) {
 		return 0, fmt.Errorf("%s %s is out of range (1 to 65535)", what, shorten(text))
 	}
 	return uint16(port), nil
-}
-
-// ParseAttachment parses the value of --network: NAME, NAME,ip=IP,mac=MAC,
-// Docker's name=NAME,ip=IP and podman's NAME:ip=IP. It wraps ErrBadRequest.
-func ParseAttachment(text string) (Attachment, error) {
-	attachment, err := parseAttachment(text)
-	if err != nil {
-		return Attachment{}, Errorf(CodeBadRequest, "bad network %s: %w", quote(text), err)
-	}
-	return attachment, nil
-}
-
-func parseAttachment(text string) (Attachment, error) {
-	var attachment Attachment
-	name, options := text, ""
-	if i := strings.IndexAny(text, ":,="); i >= 0 {
-		name, options = text[:i], text[i+1:]
-		if text[i] == '=' {
-			name, options = "", text
-		}
-		if options == "" {
-			return attachment, fmt.Errorf("nothing stands behind %q", text[i:i+1])
-		}
-	}
-	attachment.Network = name
-	if options != "" {
-		for option := range strings.SplitSeq(options, ",") {
-			if err := attachment.set(option); err != nil {
-				return Attachment{}, err
-			}
-		}
-	}
-	if err := ValidName(attachment.Network); err != nil {
-		return Attachment{}, err
-	}
-	return attachment, nil
-}
-
-// set applies one KEY=VALUE of --network.
-func (a *Attachment) set(option string) error {
-	key, value, found := strings.Cut(option, "=")
-	if !found {
-		return fmt.Errorf("option %s has no value: write KEY=VALUE", quote(option))
-	}
-	switch key {
-	case "name":
-		if a.Network != "" {
-			return fmt.Errorf("two names: %s and %s", quote(a.Network), quote(value))
-		}
-		a.Network = value
-	case "ip":
-		addr, err := netip.ParseAddr(value)
-		if err != nil || addr.Zone() != "" {
-			return fmt.Errorf("ip %s is not an IP address", quote(value))
-		}
-		if a.IP.IsValid() {
-			return fmt.Errorf("two addresses: %s and %s", a.IP, addr)
-		}
-		a.IP = addr.Unmap()
-	case "mac", "mac-address":
-		mac, err := net.ParseMAC(value)
-		if err != nil || len(mac) != 6 {
-			return fmt.Errorf("mac %s is not a MAC address such as 02:42:ac:12:00:02", quote(value))
-		}
-		if mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00" {
-			return fmt.Errorf("mac %s is not the address of one interface", mac)
-		}
-		a.MAC = mac.String()
-	default:
-		return fmt.Errorf("unknown option %s: use ip or mac", quote(key))
-	}
-	return nil
-}
-
-// ValidName holds that a new name has 1 to 48 of [a-zA-Z0-9_.-], the first a
-// letter or digit. It wraps ErrBadRequest.
-func ValidName(name string) error {
-	if name == "" {
-		return Errorf(CodeBadRequest, "bad name \"\": it is empty")
-	}
-	if len(name) > MaxName {
-		return Errorf(CodeBadRequest, "name %s is too long: %d characters, %d are allowed", quote(name), len([]rune(name)), MaxName)
-	}
-	for i, c := range []byte(name) {
-		if isAlphanumeric(c) || i > 0 && strings.IndexByte("_.-", c) >= 0 {
-			continue
-		}
-		return Errorf(CodeBadRequest, "bad name %s: use a-z, A-Z, 0-9 and _.-, the first a letter or digit", quote(name))
-	}
-	return nil
-}
-
-// ValidRef holds that text can name something that exists: NAME, or
-// ENGINE/NAME for things of an engine. It wraps ErrBadRequest.
-func ValidRef(text string) error {
-	if engine, name, found := strings.Cut(text, "/"); found {
-		if err := ValidName(engine); err != nil {
-			return err
-		}
-		return ValidName(name)
-	}
-	return ValidName(text)
-}
-
-func isAlphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
 
 // quote shows input of any length and content on one line.

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -122,19 +121,16 @@ func shareNetnsDir() (err error) {
 	return nil
 }
 
-// newNetns makes a namespace and returns a descriptor that keeps it. The thread
-// that was in it is thrown away: the goroutine ends with it locked.
+// newNetns makes a namespace and returns a descriptor that keeps it.
 func newNetns() (fd int, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("unshare: %w", err)
-			return
+	err = visit(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare: %w", err)
 		}
+		return nil
+	}, func() error {
 		fd, err = openNetns(threadNetns)
-	}()
-	<-done
+		return err
+	})
 	return fd, err
 }

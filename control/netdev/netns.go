@@ -19,13 +19,25 @@ const threadNetns = "/proc/thread-self/ns/net"
 // thread is locked meanwhile. Goroutines that fn starts are not in the namespace.
 // It returns fn's error as it is, ErrNotFound if there is no such namespace, and
 // ErrThreadLost if the thread cannot go back; the thread then stays locked.
-func Do(path string, fn func() error) (err error) {
+func Do(path string, fn func() error) error {
 	target, err := openNetns(path)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(target)
 
+	return visit(func() error {
+		if err := unix.Setns(target, unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", path, err)
+		}
+		return nil
+	}, fn)
+}
+
+// visit runs fn on this thread in the namespace that enter puts it into, and
+// goes back. A thread is not thrown away for it: the process's first one cannot
+// end, and would stay in the other namespace as what /proc/PID/ns/net shows.
+func visit(enter, fn func() error) (err error) {
 	runtime.LockOSThread()
 	home, err := openNetns(threadNetns)
 	if err != nil {
@@ -33,15 +45,14 @@ func Do(path string, fn func() error) (err error) {
 		return err
 	}
 	defer unix.Close(home)
-
-	if err := unix.Setns(target, unix.CLONE_NEWNET); err != nil {
+	if err := enter(); err != nil {
 		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network namespace %s: %w", path, err)
+		return err
 	}
 	// Deferred, so that it also happens when fn panics or ends the goroutine.
 	defer func() {
 		if back := unix.Setns(home, unix.CLONE_NEWNET); back != nil {
-			err = errors.Join(err, fmt.Errorf("leave network namespace %s: %w: %w", path, ErrThreadLost, back))
+			err = errors.Join(err, fmt.Errorf("leave network namespace: %w: %w", ErrThreadLost, back))
 			return
 		}
 		runtime.UnlockOSThread()

@@ -101,6 +101,9 @@ func (v Veth) enter() (h *netlink.Handle, err error) {
 		h, err = newHandle()
 		return err
 	})
+	if err != nil && h != nil {
+		h.Close()
+	}
 	return h, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +65,7 @@ func subscribe(buffer int) (events *os.File, err error) {
 
 // signal turns events into signals until the file is closed or broken. It does not
 // read what they say: whoever looks then sees all of it.
-func signal(events *os.File, changed chan<- struct{}) {
+func signal(events io.Reader, changed chan<- struct{}) {
 	defer close(changed)
 	buf := make([]byte, 1) // the rest of each message is thrown away
 	for {

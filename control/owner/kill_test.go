@@ -72,7 +72,7 @@ func marked(mark string) (pids []int, err error) {
 func TestKillAllGently(t *testing.T) {
 	said := filepath.Join(t.TempDir(), "said")
 	_, list := group(t,
-		`trap 'echo bye >> `+said+`; exit' TERM; echo up; while :; do sleep 0.01; done`,
+		`n=0; step=0; trap 'echo bye >> `+said+`; step=1' TERM; echo up; while [ $n -lt 10 ]; do sleep 0.05; n=$((n+step)); done`,
 		`echo up; exec sleep 60`)
 	if err := KillAll(list, time.Minute); err != nil {
 		t.Fatal(err)

@@ -17,6 +17,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 			w.agent.Ebnet("network", "ls", "-o", "json"),
 		}, "\n")
 	}
+	w.host.Settle()
 	before, state := w.host.Snapshot(), look()
 	for _, row := range []struct {
 		command string
@@ -24,7 +25,7 @@ func TestBadInputChangesNothing(t *testing.T) {
 		says    string
 	}{
 		{"publish 8081:80 --to nobody", 1, "nobody"},
-		{"publish 8081:80", 1, "a, b"},
+		{"publish 8081:80", 2, "a, b"},
 		{"publish 8081:70000 --to a", 2, "70000"},
 		{"publish 70000:80 --to a", 2, "70000"},
 		{"publish 8090-8081:90-81 --to a", 2, "8090-8081"},

@@ -178,7 +178,8 @@ func TestMasquerade20000Connections(t *testing.T) {
 // When no port is left the packet is dropped and counted, and those who have a port
 // keep it.
 func TestMasqueradePortsExhausted(t *testing.T) {
-	w := newWorld(t, "--nat-ports", "50000-50003")
+	w := newWorld(t)
+	w.agent.MasqueradePorts(50000, 50003)
 	w.client.AnswerTCP("outside", ":7000")
 	w.client.AnswerUDP("outside", ":7000")
 	w.client.AnswerTCP("elsewhere", ":7001")

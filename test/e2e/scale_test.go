@@ -42,7 +42,7 @@ func TestThousandSandboxes(t *testing.T) {
 		t.Errorf("status after a restart: %d endpoints, problems %q", st.Endpoints, st.Problems)
 	}
 	start = time.Now()
-	w.agent.Ebnet("purge", "--all")
+	w.agent.Purge()
 	t.Logf("purged in %v", time.Since(start).Round(time.Millisecond))
 }
 

@@ -6,11 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/ebnet/ebnet/bpf"
 	"github.com/ebnet/ebnet/control/api"
 )
 
@@ -24,7 +27,7 @@ type Agent struct {
 	dir   string
 	flags []string
 	proc  *Proc
-	old   []*Proc // those before it, for their logs
+	procs []*Proc // with those before it, for their logs
 }
 
 // Agent starts an agent on the machine, with more flags if given, and waits until it
@@ -54,17 +57,8 @@ func (m *Machine) Agent(flags ...string) *Agent {
 // Start starts the agent, after it was stopped or killed, and waits until it is ready.
 func (a *Agent) Start() {
 	a.lab.t.Helper()
-	args := []string{
-		"agent",
-		"--state", filepath.Join(a.dir, "state"),
-		"--run", filepath.Join(a.dir, "run"),
-		"--bpffs", a.Pins(),
-		"--netns-prefix", a.Prefix,
-	}
-	if a.proc != nil {
-		a.old = append(a.old, a.proc)
-	}
-	a.proc = a.Machine.Start(append(append([]string{"ebnet"}, args...), a.flags...)...)
+	a.proc = a.Machine.Start(slices.Concat([]string{"ebnet", "agent"}, a.place(), a.flags)...)
+	a.procs = append(a.procs, a.proc)
 	if res := a.Try("status", "--wait", "30s"); res.Code != 0 {
 		a.lab.t.Fatalf("agent on %s is not ready: %s\n%s", a.Machine.Name, res.Err, a.Log())
 	}
@@ -79,7 +73,7 @@ func (a *Agent) PID() int { return a.proc.PID() }
 // Log is what the agent has logged, before restarts too.
 func (a *Agent) Log() string {
 	var b strings.Builder
-	for _, p := range append(append([]*Proc{}, a.old...), a.proc) {
+	for _, p := range a.procs {
 		b.WriteString(p.Output())
 	}
 	return b.String()
@@ -122,18 +116,32 @@ func (a *Agent) Try(args ...string) Result {
 	return a.Machine.Try(a.command(args)...)
 }
 
-// command gives the flags that lead to this agent. They come after the subcommand,
-// which is where purge wants its own.
+// command gives the flags that lead to this agent. A purge wants all that the agent was
+// started with, as there may be no agent to ask.
 func (a *Agent) command(args []string) []string {
-	command := []string{"ebnet", args[0], "--socket", a.Socket()}
+	command := []string{"ebnet", args[0]}
 	if args[0] == "purge" {
-		command = append(command, "--state", filepath.Join(a.dir, "state"), "--bpffs", a.Pins(), "--netns-prefix", a.Prefix)
+		command = append(command, a.place()...)
+	} else {
+		command = append(command, "--socket", a.Socket())
 	}
 	return append(command, args[1:]...)
 }
 
-// Socket is the path of the agent's socket.
-func (a *Agent) Socket() string { return filepath.Join(a.dir, "run", "ebnet.sock") }
+// place gives the flags that keep this agent apart from others.
+func (a *Agent) place() []string {
+	return []string{
+		"--state", a.StateDir(),
+		"--run", a.RunDir(),
+		"--bpffs", a.Pins(),
+		"--netns-prefix", a.Prefix,
+	}
+}
+
+// StateDir, RunDir and Socket are the agent's folders and its socket.
+func (a *Agent) StateDir() string { return filepath.Join(a.dir, "state") }
+func (a *Agent) RunDir() string   { return filepath.Join(a.dir, "run") }
+func (a *Agent) Socket() string   { return filepath.Join(a.RunDir(), "ebnet.sock") }
 
 // JSON runs an ebnet command that prints JSON and decodes it into v.
 func (a *Agent) JSON(v any, args ...string) {
@@ -217,6 +225,25 @@ func (a *Agent) Sandbox(name string) *Sandbox {
 		s.Addr = s.Info.Endpoints[0].Addresses[0].Addr()
 	}
 	return s
+}
+
+// MasqueradePorts narrows the ports that masquerade chooses from, where a source's own
+// is taken, until the agent starts again.
+func (a *Agent) MasqueradePorts(first, last uint16) {
+	a.lab.t.Helper()
+	config, err := ebpf.LoadPinnedMap(filepath.Join(a.Pins(), "v1", "maps", "config"), nil)
+	if err != nil {
+		a.lab.t.Fatalf("open settings: %v", err)
+	}
+	defer config.Close()
+	var settings bpf.EbnetSettings
+	if err := config.Lookup(uint32(0), &settings); err != nil {
+		a.lab.t.Fatalf("read settings: %v", err)
+	}
+	settings.PortMin, settings.PortMax = first, last
+	if err := config.Put(uint32(0), settings); err != nil {
+		a.lab.t.Fatalf("write settings: %v", err)
+	}
 }
 
 // purgeAtEnd takes the agent out if the test has not.

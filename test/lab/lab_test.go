@@ -91,7 +91,7 @@ func TestSnapshot(t *testing.T) {
 	a.Sysctl("net.ipv4.ip_local_reserved_ports", "8080")
 	a.IP("link", "add", "extra", "type", "bridge")
 	diffs := strings.Join(before.Diff(a.Snapshot()), "\n")
-	for _, want := range []string{"ip_local_reserved_ports", "links was", "extra"} {
+	for _, want := range []string{"ip_local_reserved_ports", "links\n", "extra"} {
 		if !strings.Contains(diffs, want) {
 			t.Errorf("%q is not in the differences:\n%s", want, diffs)
 		}

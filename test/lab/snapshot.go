@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,17 +18,21 @@ import (
 // lines of text by subject.
 type Snapshot map[string]string
 
+// timers of a bridge tick by themselves.
+var timers = regexp.MustCompile(`\w+_timer +[0-9.]+ `)
+
 // Snapshot writes down the machine's links, addresses, routes, filters, sysctls,
 // processes and the namespaces and pins of its test.
 func (m *Machine) Snapshot() Snapshot {
 	m.lab.t.Helper()
 	s := Snapshot{
-		"links":      m.IP("-o", "-d", "link"),
+		"links":      timers.ReplaceAllString(m.IP("-o", "-d", "link"), ""),
 		"addresses":  m.IP("-o", "addr"),
 		"routes":     m.IP("route", "show", "table", "all"),
 		"routes6":    m.IP("-6", "route", "show", "table", "all"),
 		"rules":      m.IP("rule") + m.IP("-6", "rule"),
 		"qdiscs":     m.Run("tc", "qdisc"),
+		"filters":    m.filters(),
 		"nftables":   m.Run("nft", "list", "ruleset"),
 		"namespaces": strings.Join(m.lab.namespaces(), "\n"),
 		"processes":  fmt.Sprint(processesIn(m.Path)),
@@ -35,7 +40,7 @@ func (m *Machine) Snapshot() Snapshot {
 	folders, _ := filepath.Glob("/etc/netns/" + m.lab.prefix + "*")
 	s["folders of namespaces"] = strings.Join(folders, "\n")
 	for _, a := range m.lab.agents {
-		s["pins"] += strings.Join(filesBelow(filepath.Dir(a.Pins())), "\n")
+		s["pins"] += strings.Join(filesBelow(a.Pins()), "\n")
 	}
 	m.Do(func() error {
 		s["tcx"] = m.tcx()
@@ -44,15 +49,35 @@ func (m *Machine) Snapshot() Snapshot {
 	return s
 }
 
-// Settle waits until the machine's addresses do not change by themselves any more.
+// Settle waits until the machine's links and addresses do not change by themselves any
+// more: carriers are up, and the link-local addresses that come with them are there.
 func (m *Machine) Settle() {
 	m.lab.t.Helper()
 	Eventually(m.lab.t, patience, func() error {
-		if waiting := m.IP("-6", "addr", "show", "tentative"); waiting != "" {
-			return fmt.Errorf("addresses are tentative:\n%s", waiting)
+		links, addresses := m.IP("-o", "-d", "link", "show", "up"), m.IP("-o", "-6", "addr")
+		if strings.Contains(links, "NO-CARRIER") || strings.Contains(addresses, "tentative") {
+			return fmt.Errorf("links and addresses are not up:\n%s%s", links, addresses)
+		}
+		for line := range strings.Lines(links) {
+			name, _, _ := strings.Cut(strings.Fields(line)[1], "@")
+			if strings.HasPrefix(name, "eth") && !strings.Contains(addresses, ": "+strings.TrimSuffix(name, ":")+" ") {
+				return fmt.Errorf("%s has no link-local address yet", name)
+			}
 		}
 		return nil
 	})
+}
+
+// filters lists tc's filters on the machine.
+func (m *Machine) filters() string {
+	var b strings.Builder
+	for line := range strings.Lines(m.Run("tc", "qdisc", "show", "clsact")) {
+		words := strings.Fields(line) // qdisc clsact ffff: dev NAME …
+		for _, side := range []string{"ingress", "egress"} {
+			b.WriteString(m.Run("tc", "filter", "show", "dev", words[4], side))
+		}
+	}
+	return b.String()
 }
 
 // tcx lists the programs on the hooks of the thread's namespace.
@@ -99,8 +124,17 @@ func (s Snapshot) Diff(other Snapshot) []string {
 	}
 	for _, subject := range slices.Sorted(maps.Keys(all)) {
 		if s[subject] != other[subject] {
-			diffs = append(diffs, fmt.Sprintf("%s was\n%s\nand is now\n%s", subject, s[subject], other[subject]))
+			was, is := lines(s[subject]), lines(other[subject])
+			diffs = append(diffs, fmt.Sprintf("%s\n- %s\n+ %s", subject,
+				strings.Join(without(was, is), "\n- "), strings.Join(without(is, was), "\n+ ")))
 		}
 	}
 	return diffs
+}
+
+func lines(text string) []string { return strings.Split(strings.TrimSpace(text), "\n") }
+
+// without lists what is in all and not in others.
+func without(all, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(line string) bool { return slices.Contains(others, line) })
 }

@@ -70,16 +70,8 @@ func (m *Machine) AnswerTCP(name, addr string) {
 // AnswerUDP answers questions on UDP at addr, until the test ends.
 func (m *Machine) AnswerUDP(name, addr string) {
 	m.lab.t.Helper()
-	var conn *net.UDPConn
-	m.Do(func() error {
-		at, err := net.ResolveUDPAddr("udp4", addr)
-		if err != nil {
-			return err
-		}
-		conn, err = net.ListenUDP("udp4", at)
-		return err
-	})
-	m.lab.t.Cleanup(func() { conn.Close() })
+	conn := m.ListenUDP(addr)
+	conn.SetReadDeadline(time.Time{})
 	go func() {
 		buf := make([]byte, 64<<10)
 		for {
@@ -90,6 +82,24 @@ func (m *Machine) AnswerUDP(name, addr string) {
 			conn.WriteToUDPAddrPort(fmt.Appendf(nil, "%s %s %s", name, from, buf[:n]), from)
 		}
 	}()
+}
+
+// ListenUDP opens a UDP socket on the machine, until the test ends. A read from it fails
+// if nothing comes.
+func (m *Machine) ListenUDP(addr string) *net.UDPConn {
+	m.lab.t.Helper()
+	var conn *net.UDPConn
+	m.Do(func() error {
+		at, err := net.ResolveUDPAddr("udp4", addr)
+		if err != nil {
+			return err
+		}
+		conn, err = net.ListenUDP("udp4", at)
+		return err
+	})
+	m.lab.t.Cleanup(func() { conn.Close() })
+	conn.SetReadDeadline(time.Now().Add(answerTime))
+	return conn
 }
 
 // ListenTCP opens a TCP listener on the machine, until the test ends.
@@ -209,6 +219,11 @@ func (m *Machine) MustAsk(c *Conversation) Reply {
 // Ask opens a conversation, asks one question and ends it.
 func (m *Machine) Ask(network, remote string) (Reply, error) {
 	return m.askOnce(network, "", remote, answerTime)
+}
+
+// AskSoon is Ask for where no answer is no surprise.
+func (m *Machine) AskSoon(network, remote string) (Reply, error) {
+	return m.askOnce(network, "", remote, silence)
 }
 
 // Unreachable fails the test if remote answers.

@@ -1,0 +1,327 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ebnet/ebnet/control/netdev"
+	"github.com/ebnet/ebnet/control/store"
+	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
+)
+
+var errInjected = errors.New("injected failure")
+
+// injector fails chosen ones of the calls that change something.
+type injector struct {
+	mu    sync.Mutex
+	calls []string // so far
+	at    int      // fail this call, counted from 1; 0: none
+	dead  bool     // and all behind it, as if the agent had been killed
+}
+
+// step is one change; it happens unless there is an error.
+func (i *injector) step(what string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.calls = append(i.calls, what)
+	n := len(i.calls)
+	if i.at != 0 && (n == i.at || i.dead && n > i.at) {
+		return fmt.Errorf("%s: %w", what, errInjected)
+	}
+	return nil
+}
+
+// arm chooses which of the calls from now on fails.
+func (i *injector) arm(at int, dead bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.calls, i.at, i.dead = nil, at, dead
+}
+
+// fakeStore is a real store whose writes can fail.
+type fakeStore struct {
+	*store.Store
+	*injector
+}
+
+func (s fakeStore) Update(fn func(*store.Tx) error) error {
+	if err := s.step("store"); err != nil {
+		return err
+	}
+	return s.Store.Update(fn)
+}
+
+// fakeKernel stands for links, programs and tables.
+type fakeKernel struct {
+	*injector
+	busy      sync.Mutex // for what status reads while operations work
+	next      int
+	links     map[string]netdev.LinkInfo
+	inside    map[string]string // namespace by host-side link
+	netns     map[string]string // what has happened in it
+	routes    []netip.Prefix
+	processes []int
+	reserved  netdev.PortSet
+	programs  map[int][]string
+	endpoints map[uint32]datapath.Endpoint
+	networks  map[uint16]datapath.Network
+	publishes map[string]datapath.Publish
+	uplinks   []datapath.Uplink
+	addrs     []datapath.HostAddr
+	flushed   []string
+}
+
+func newFakeKernel() *fakeKernel {
+	k := &fakeKernel{
+		injector:  &injector{},
+		links:     map[string]netdev.LinkInfo{},
+		inside:    map[string]string{},
+		netns:     map[string]string{},
+		programs:  map[int][]string{},
+		endpoints: map[uint32]datapath.Endpoint{},
+		networks:  map[uint16]datapath.Network{},
+		publishes: map[string]datapath.Publish{},
+	}
+	k.add(netdev.LinkInfo{
+		Name: "up0", Kind: "device", Up: true, MTU: 1500,
+		Addrs: []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")},
+	})
+	return k
+}
+
+func (k *fakeKernel) add(l netdev.LinkInfo) int {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	k.next++
+	l.Index = k.next
+	k.links[l.Name] = l
+	return l.Index
+}
+
+func (k *fakeKernel) name(ifindex int) string {
+	for name, l := range k.links {
+		if l.Index == ifindex {
+			return name
+		}
+	}
+	return fmt.Sprintf("gone-%d", ifindex)
+}
+
+// label stands for a link's name, which may have been chosen at random.
+func (k *fakeKernel) label(link string) string {
+	if netns, ok := k.inside[link]; ok {
+		return "link of " + netns
+	}
+	return link
+}
+
+// String shows all that is there, without the numbers that the kernel chooses.
+func (k *fakeKernel) String() string {
+	links := map[string]string{}
+	for name, l := range k.links {
+		master := ""
+		if l.Master != 0 {
+			master = k.name(l.Master)
+		}
+		links[k.label(name)] = fmt.Sprint(l.Kind, l.Up, master, l.Addrs, k.inside[name], slices.Sorted(slices.Values(k.programs[l.Index])))
+	}
+	endpoints := map[string]string{}
+	for ifindex, ep := range k.endpoints {
+		endpoints[k.label(k.name(int(ifindex)))] = fmt.Sprint(ep.Addr4, ep.Network)
+	}
+	stale := 0
+	for ifindex := range k.programs {
+		if ifindex != 0 && k.isGone(ifindex) {
+			stale++
+		}
+	}
+	networks := map[uint16]string{}
+	for i, n := range k.networks {
+		networks[i] = fmt.Sprint(n.Gateway4, k.name(int(n.Bridge)))
+	}
+	publishes := map[string]string{}
+	for key, p := range k.publishes {
+		publishes[key] = fmt.Sprint(p.Target, p.Port)
+	}
+	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d",
+		links, k.netns, endpoints, networks, publishes, k.reserved, stale)
+}
+
+func (k *fakeKernel) attach(ifindex int, hooks ...string) error {
+	if err := k.step("attach"); err != nil {
+		return err
+	}
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	k.programs[ifindex] = hooks
+	return nil
+}
+
+func (k *fakeKernel) AttachContainer(ifindex int) error { return k.attach(ifindex, "tcx/ingress") }
+
+func (k *fakeKernel) AttachUplink(ifindex int) error {
+	return k.attach(ifindex, "tcx/egress", "tcx/ingress")
+}
+
+func (k *fakeKernel) AttachSockets() error {
+	return k.attach(0, "cgroup/connect4", "cgroup/post_bind4")
+}
+
+func (k *fakeKernel) Detach(ifindex int) error {
+	if err := k.step("detach"); err != nil {
+		return err
+	}
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	delete(k.programs, ifindex)
+	return nil
+}
+
+// Attached leaves out devices that are gone, as the kernel does.
+func (k *fakeKernel) Attached() ([]loader.Attachment, error) {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	var out []loader.Attachment
+	for ifindex, hooks := range k.programs {
+		for _, hook := range hooks {
+			if ifindex == 0 || !k.isGone(ifindex) {
+				out = append(out, loader.Attachment{Hook: hook, Ifindex: ifindex, Program: "ebnet_" + hook})
+			}
+		}
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) Close() error { return nil }
+
+func (k *fakeKernel) PutEndpoint(ep datapath.Endpoint) (datapath.Endpoint, error) {
+	if err := k.step("endpoint"); err != nil {
+		return ep, err
+	}
+	k.next++
+	ep.Slot = uint32(k.next)
+	k.endpoints[ep.Ifindex] = ep
+	return ep, nil
+}
+
+func (k *fakeKernel) DeleteEndpoint(ifindex uint32) error {
+	if err := k.step("delete endpoint"); err != nil {
+		return err
+	}
+	delete(k.endpoints, ifindex)
+	return nil
+}
+
+func (k *fakeKernel) Endpoints() ([]datapath.Endpoint, error) {
+	var out []datapath.Endpoint
+	for _, ep := range k.endpoints {
+		out = append(out, ep)
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) PutNetwork(n datapath.Network) error {
+	if err := k.step("network"); err != nil {
+		return err
+	}
+	k.networks[n.Index] = n
+	return nil
+}
+
+func (k *fakeKernel) DeleteNetwork(i uint16) error {
+	if err := k.step("delete network"); err != nil {
+		return err
+	}
+	delete(k.networks, i)
+	return nil
+}
+
+func (k *fakeKernel) Networks() ([]datapath.Network, error) {
+	var out []datapath.Network
+	for _, n := range k.networks {
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) Publish(p datapath.Publish) (datapath.Publish, error) {
+	if err := k.step("publish"); err != nil {
+		return datapath.Publish{}, err
+	}
+	if _, ok := k.publishes[p.String()]; ok {
+		return datapath.Publish{}, datapath.ErrExists
+	}
+	k.next++
+	p.Slot = uint32(k.next)
+	k.publishes[p.String()] = p
+	return p, nil
+}
+
+func (k *fakeKernel) Unpublish(p datapath.Publish) error {
+	if err := k.step("unpublish"); err != nil {
+		return err
+	}
+	delete(k.publishes, p.String())
+	return nil
+}
+
+func (k *fakeKernel) Publishes() ([]datapath.Publish, error) {
+	var out []datapath.Publish
+	for _, p := range k.publishes {
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) SetUplinks(u []datapath.Uplink) error { k.uplinks = u; return nil }
+
+func (k *fakeKernel) SetHostAddrs(a []datapath.HostAddr) error { k.addrs = a; return nil }
+
+func (k *fakeKernel) SetSettings(datapath.Settings) error { return k.step("settings") }
+
+func (k *fakeKernel) Sweep() (datapath.Swept, error) { return datapath.Swept{}, nil }
+
+func (k *fakeKernel) MapUsage() ([]datapath.MapUsage, error) { return nil, nil }
+
+func (k *fakeKernel) FlowStats() (datapath.FlowStats, error) {
+	return datapath.FlowStats{Limit: 7}, nil
+}
+
+func (k *fakeKernel) Flows() iter.Seq2[datapath.Flow, error] { return k.flows }
+
+func (k *fakeKernel) flows(func(datapath.Flow, error) bool) {}
+
+func (k *fakeKernel) EndAllFlows() (int, error) { return k.flush("all") }
+
+func (k *fakeKernel) EndEndpointFlows(slot uint32) (int, error) { return k.flush("endpoint ", slot) }
+
+func (k *fakeKernel) EndPublishFlows(slot uint32, port uint16) (int, error) {
+	return k.flush("publish ", slot, port)
+}
+
+func (k *fakeKernel) flush(what ...any) (int, error) {
+	k.flushed = append(k.flushed, fmt.Sprint(what...))
+	return len(k.flushed), nil
+}
+
+// fakeProcesses are processes that a test ends.
+type fakeProcesses struct {
+	ended map[int]chan struct{}
+}
+
+func (p *fakeProcesses) Watch(pid int, _ uint64) (<-chan struct{}, func(), error) {
+	if p.ended[pid] == nil {
+		p.ended[pid] = make(chan struct{})
+	}
+	return p.ended[pid], func() {}, nil
+}
+
+func (p *fakeProcesses) Close() error { return nil }
+
+func (k *fakeKernel) isGone(ifindex int) bool { return strings.HasPrefix(k.name(ifindex), "gone-") }
