@@ -85,7 +85,7 @@ install: bin/ebnet
 	bin/ebnet completion bash > $(DESTDIR)$(bashdir)/ebnet
 	bin/ebnet completion zsh > $(DESTDIR)$(zshdir)/_ebnet
 	bin/ebnet completion fish > $(DESTDIR)$(fishdir)/ebnet.fish
-	sed 's|@bindir@|$(bindir)|' ebnet.service.in > $(DESTDIR)$(unitdir)/ebnet.service
+	sed 's|@bindir@|$(bindir)|' cmd/ebnet/ebnet.service.in > $(DESTDIR)$(unitdir)/ebnet.service
 
 # The programs outlive the agent, and only the binary can take them out.
 .PHONY: uninstall

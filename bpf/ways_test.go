@@ -1,7 +1,10 @@
 package bpf_test
 
 import (
+	"net"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/ebnet/ebnet/datapath"
 )
@@ -177,15 +180,67 @@ func TestHairpin(t *testing.T) {
 	h := newHost(t)
 	h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
 	ctr := h.objs.EbnetFromCtr
+	for _, c := range []struct {
+		name, client, host, seen string // seen: the client's address, as the server sees it
+		dev                      *net.Interface
+	}{
+		{"to a neighbour", addrA, hostIP, addrA, h.ctrA},
+		{"by the gateway's address", addrA, gateway, addrA, h.ctrA},
+		{"from another network", addrC, hostIP, addrC, h.ctrC},
+		{"to itself", addrB, hostIP, gateway, h.ctrB},
+	} {
+		client, host := c.client+":5000", c.host+":8080"
+		seen := h.open(ctr, c.dev, tcpPacket(client, host, syn)).NATSrc
+		if seen.Addr() != ip(c.seen) || seen.Port() < 61000 {
+			t.Fatalf("%s: the server sees %s, want %s and a port from 61000 on", c.name, seen, c.seen)
+		}
+		server := addrB + ":80"
+		h.walk(
+			step{c.name + ": SYN again", ctr, c.dev, tcpPacket(client, host, syn), redirect, tcpPacket(seen.String(), server, 0), 0},
+			step{c.name + ": answer", ctr, h.ctrB, tcpPacket(server, seen.String(), syn|ack), redirect, tcpPacket(host, client, 0), 0},
+		)
+	}
+	h.walk(step{"neighbours talk on", ctr, h.ctrB, tcpPacket(addrB+":81", addrA+":5000", syn), redirect, packet{}, 0})
+}
+
+// open gives the first packet of a flow to a program and returns the flow.
+func (h *host) open(prog *ebpf.Program, dev *net.Interface, p packet) datapath.Flow {
+	h.t.Helper()
+	if verdict, _ := h.run(prog, dev, p); verdict != redirect {
+		h.t.Fatalf("first packet from %s to %s: verdict %d, want redirect", p.src, p.dst, verdict)
+	}
+	for _, f := range h.flows() {
+		if f.Src.String() == p.src && f.Dst.String() == p.dst && f.Proto == datapath.Proto(p.proto) {
+			return f
+		}
+	}
+	h.t.Fatalf("no flow from %s to %s", p.src, p.dst)
+	return datapath.Flow{}
+}
+
+// The server cannot tell a client's hairpin connection from one that the client
+// makes directly with the port that stands for it: who spoke last is answered,
+// but no living TCP connection is given up.
+func TestDirectAfterHairpin(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
+	h.publish(datapath.UDP, "0.0.0.0", 8080, addrB, 80)
+	ctr, server := h.objs.EbnetFromCtr, addrB+":80"
+	published := hostIP + ":8080"
+
+	seen := h.open(ctr, h.ctrA, udpPacket(addrA+":5000", published)).NATSrc.String()
 	h.walk(
-		step{"to a neighbour", ctr, h.ctrA, tcpPacket(addrA+":5000", hostIP+":8080", syn), redirect, tcpPacket(addrA+":5000", addrB+":80", 0), 0},
-		step{"answer", ctr, h.ctrB, tcpPacket(addrB+":80", addrA+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrA+":5000", 0), 0},
-		step{"neighbours talk on", ctr, h.ctrB, tcpPacket(addrB+":81", addrA+":5000", syn), redirect, packet{}, 0},
-		step{"gateway's address", ctr, h.ctrA, tcpPacket(addrA+":5001", gateway+":8080", syn), redirect, tcpPacket(addrA+":5001", addrB+":80", 0), 0},
-		step{"other network", ctr, h.ctrC, tcpPacket(addrC+":5000", hostIP+":8080", syn), redirect, tcpPacket(addrC+":5000", addrB+":80", 0), 0},
-		step{"its answer", ctr, h.ctrB, tcpPacket(addrB+":80", addrC+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrC+":5000", 0), 0},
-		step{"to itself", ctr, h.ctrB, tcpPacket(addrB+":5000", hostIP+":8080", syn), redirect, tcpPacket(gateway+":5000", addrB+":80", 0), 0},
-		step{"its answer", ctr, h.ctrB, tcpPacket(addrB+":80", gateway+":5000", syn|ack), redirect, tcpPacket(hostIP+":8080", addrB+":5000", 0), 0},
+		step{"UDP direct", ctr, h.ctrA, udpPacket(seen, server), redirect, packet{}, 0},
+		step{"its answer", ctr, h.ctrB, udpPacket(server, seen), redirect, packet{}, 0},
+	)
+	seen = h.open(ctr, h.ctrA, tcpPacket(addrA+":5000", published, syn)).NATSrc.String()
+	h.walk(
+		step{"SYN-ACK", ctr, h.ctrB, tcpPacket(server, seen, syn|ack), redirect, tcpPacket(published, addrA+":5000", 0), 0},
+		step{"ACK", ctr, h.ctrA, tcpPacket(addrA+":5000", published, ack), redirect, tcpPacket(seen, server, 0), 0},
+		step{"TCP direct", ctr, h.ctrA, tcpPacket(seen, server, syn), shot, packet{}, datapath.DropNoPort},
+		step{"RST", ctr, h.ctrA, tcpPacket(addrA+":5000", published, rst), redirect, tcpPacket(seen, server, 0), 0},
+		step{"TCP direct", ctr, h.ctrA, tcpPacket(seen, server, syn), redirect, packet{}, 0},
+		step{"its answer", ctr, h.ctrB, tcpPacket(server, seen, syn|ack), redirect, packet{}, 0},
 	)
 }
 

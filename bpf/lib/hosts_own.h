@@ -8,7 +8,7 @@
 #ifndef EBNET_HOSTS_OWN_H
 #define EBNET_HOSTS_OWN_H
 
-#include "masq.h"
+#include "hairpin.h"
 
 static __always_inline bool is_echo_request(const struct pkt *p)
 {

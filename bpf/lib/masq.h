@@ -54,8 +54,9 @@ struct port_search {
 	struct __sk_buff *skb;
 	const struct pkt *p;
 	struct draft *d;
-	__u32 first, count,
-		start; /* host order: count ports from first on, beginning with the start-th */
+	__u32 first; /* host order: these ports ... */
+	__u32 count;
+	__u32 start; /* ... beginning with the start-th */
 	long err; /* 0: made */
 };
 
@@ -74,24 +75,33 @@ static long try_port(__u32 i, void *arg)
 	return s->err != -EEXIST;
 }
 
+/* Makes the draft's flow with any free port of the range. */
+static __always_inline void search_ports(struct port_search *s)
+{
+	s->err = -EEXIST;
+	if (!s->count)
+		return;
+	s->start = bpf_get_prandom_u32() % s->count;
+	bpf_loop(s->count, try_port, s, 0);
+}
+
 /* The ports to choose from: below 1024 stays below (RFC 4787 REQ-3a). */
-static __always_inline int search_range(struct port_search *s)
+static __always_inline void masq_range(struct port_search *s)
 {
 	struct settings *cfg;
 	__u32 zero = 0;
 
 	cfg = bpf_map_lookup_elem(&config, &zero);
 	if (!cfg || cfg->port_max < cfg->port_min)
-		return -ENOENT;
+		return;
 	s->first = cfg->port_min;
 	s->count = cfg->port_max - cfg->port_min + 1;
 	if (s->p->t.proto == IPPROTO_ICMP)
-		return 0;
+		return;
 	if (bpf_ntohs(s->p->t.sport) < PRIVILEGED_PORTS && cfg->port_min == PRIVILEGED_PORTS) {
 		s->first = 1;
 		s->count = PRIVILEGED_PORTS - 1;
 	}
-	return 0;
 }
 
 static __always_inline void count_no_port(__u8 proto)
@@ -101,24 +111,28 @@ static __always_inline void count_no_port(__u8 proto)
 					   : EVENT_MASQ_PORT_ICMP);
 }
 
+/* What a search has come to. */
+static __always_inline int searched(const struct port_search *s)
+{
+	if (s->err == -EEXIST)
+		return DROP(DROP_NO_PORT);
+	return s->err && s->err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+}
+
 /* Chooses the outside port, the sender's own where it is free, and makes the flow. */
 static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p, struct draft *d)
 {
 	struct port_search s = { .skb = skb, .p = p, .d = d, .err = -EEXIST };
 
-	if (search_range(&s))
-		return DROP(DROP_NO_PORT);
 	if (tuple_free(skb, d))
 		s.err = flow_make(p, d);
 	if (s.err == -EEXIST) {
-		s.start = bpf_get_prandom_u32() % s.count;
-		bpf_loop(s.count, try_port, &s, 0);
+		masq_range(&s);
+		search_ports(&s);
 	}
-	if (s.err == -EEXIST) {
+	if (s.err == -EEXIST)
 		count_no_port(p->t.proto);
-		return DROP(DROP_NO_PORT);
-	}
-	return s.err && s.err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+	return searched(&s);
 }
 
 /* A new flow from a container to the outside. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Published ports: from outside, and from containers of the same host. */
+/* Published ports, and who comes to them from outside. */
 #ifndef EBNET_PUBLISH_H
 #define EBNET_PUBLISH_H
 
@@ -57,11 +57,17 @@ static __always_inline bool publish_claims(const struct pkt *p, struct draft *d)
 	return true;
 }
 
+static __always_inline void count_publish(__u32 slot)
+{
+	struct publish_slot *life = bpf_map_lookup_elem(&publish_slots, &slot);
+
+	if (life)
+		__sync_fetch_and_add(&life->flows, 1);
+}
+
 /* Makes a published port's flow. */
 static __always_inline int publish_make(const struct pkt *p, struct draft *d)
 {
-	struct publish_slot *life;
-	__u32 slot = d->first.publish;
 	long err;
 
 	if (p->ttl <= 1)
@@ -71,9 +77,8 @@ static __always_inline int publish_make(const struct pkt *p, struct draft *d)
 	err = flow_make(p, d);
 	if (err && err != -EALREADY)
 		return DROP(DROP_FLOW_TABLE);
-	life = bpf_map_lookup_elem(&publish_slots, &slot);
-	if (!err && life)
-		__sync_fetch_and_add(&life->flows, 1);
+	if (!err)
+		count_publish(d->first.publish);
 	return MADE;
 }
 
@@ -94,43 +99,6 @@ static __noinline int publish_from_ext(struct __sk_buff *skb, const struct pkt *
 		return err;
 	d->back.iif = d->first.oif;
 	d->back.oif = skb->ifindex;
-	return publish_make(p, d);
-}
-
-/*
- * A container uses a published port of its host. It keeps its address, and
- * what its neighbour answers is found because the client's entry says so. Only
- * where it comes back to itself does the gateway stand in for it: no host
- * would believe a packet from its own address.
- */
-static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
-				       const struct endpoint *from)
-{
-	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
-	struct endpoint *client;
-	struct network *net;
-	struct draft *d;
-	__u32 i = from->network;
-	int err;
-
-	if (!pub)
-		return PASS;
-	d = draft_begin(KIND_HAIRPIN, p);
-	net = bpf_map_lookup_elem(&networks, &i);
-	if (!d || !net)
-		return DROP(DROP_FLOW_TABLE);
-	err = publish_flow(&d->first, pub, p);
-	if (err)
-		return err;
-	d->first.iif = skb->ifindex;
-	if (d->first.endpoint == from->slot)
-		d->first.nat.src = net->gateway4;
-	client = bpf_map_lookup_elem(&endpoints, &p->t.src);
-	if (client)
-		client->flags |= ENDPOINT_HAIRPIN;
-	d->back.iif = d->first.oif;
-	d->back.oif = skb->ifindex;
-	d->back.flags = FLOW_TO_CONTAINER;
 	return publish_make(p, d);
 }
 

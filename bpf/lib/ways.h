@@ -11,12 +11,18 @@ static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p
 {
 	__u32 i = to->network;
 	struct network *net;
+	int err;
 
 	if (from->network != to->network)
 		return DROP(DROP_ISOLATED);
 	net = bpf_map_lookup_elem(&networks, &i);
 	if (!net || net->flags & NETWORK_NO_ICC)
 		return DROP(DROP_ISOLATED);
+	if (from->flags & ENDPOINT_HAIRPIN && p->ported && may_open(p)) {
+		err = direct_after_hairpin(p);
+		if (err)
+			return err;
+	}
 	count_path(p, i, DIR_EGRESS, PATH_FORWARD);
 	count_endpoint(p, from->slot, DIR_EGRESS);
 	count_endpoint(p, to->slot, DIR_INGRESS);
@@ -25,7 +31,7 @@ static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p
 
 /* To the host itself: a published port, or what the kernel carries over the bridge. */
 static __always_inline int ctr_to_host(struct __sk_buff *skb, const struct pkt *p,
-				       const struct endpoint *from)
+				       struct endpoint *from)
 {
 	int ret = PASS;
 

@@ -122,24 +122,38 @@ func TestHostSameSourcePort(t *testing.T) {
 }
 
 // A source port that the host listens on, used by a sandbox, diverts nothing of the
-// host's.
+// host's, not even from the very machine and port that the sandbox talks to
+// (CVE-2021-3773).
 func TestMasqueradeShadowsNoListener(t *testing.T) {
 	w := newWorld(t)
-	w.client.AnswerUDP("outside", ":7000")
 	w.host.AnswerUDP("host", ":6000")
 	w.host.AnswerTCP("host", ":6000")
+	w.client.AnswerTCP("outside", ":7000")
 	s := w.agent.Create("a")
-	s.MustAsk(s.Talk("udp", addrPort(s, "6000"), clientIP+":7000"))
-	for _, network := range []string{"tcp", "udp"} {
-		if reply, err := w.client.Ask(network, hostIP+":6000"); err != nil || reply.Server != "host" {
-			t.Errorf("%s to the host's own server: %+v, %v", network, reply, err)
-		}
+
+	if seen := s.MustAsk(s.Talk("tcp", addrPort(s, "6000"), clientIP+":7000")).Client; seen.Port() == 6000 {
+		t.Errorf("tcp: the sandbox is seen as %s, where the host listens", seen)
 	}
-	// From the very port that the sandbox talked to.
-	w.client.AnswerUDP("outside", ":7001")
-	c := w.client.Talk("udp", clientIP+":7002", hostIP+":6000")
-	if reply := w.client.MustAsk(c); reply.Server != "host" {
-		t.Errorf("%s answered for the host", reply.Server)
+	if reply, err := w.client.Ask("tcp", hostIP+":6000"); err != nil || reply.Server != "host" {
+		t.Errorf("tcp to the host's own server: %+v, %v", reply, err)
+	}
+
+	outside := w.client.ListenUDP(":7000")
+	fmt.Fprintln(s.Talk("udp", addrPort(s, "6000"), clientIP+":7000"), "from the sandbox")
+	buf := make([]byte, 1500)
+	_, seen, err := outside.ReadFromUDPAddrPort(buf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if seen.Port() == 6000 {
+		t.Errorf("udp: the sandbox is seen as %s, where the host listens", seen)
+	}
+	if _, err := outside.WriteToUDPAddrPort([]byte("from outside\n"), netip.MustParseAddrPort(hostIP+":6000")); err != nil {
+		t.Fatal(err)
+	}
+	n, from, err := outside.ReadFromUDPAddrPort(buf)
+	if err != nil || from.String() != hostIP+":6000" || !strings.HasPrefix(string(buf[:n]), "host ") {
+		t.Errorf("udp to the host's own server: %q from %s, %v", buf[:n], from, err)
 	}
 }
 

@@ -20,28 +20,25 @@ func TestRepairs(t *testing.T) {
 	s := w.agent.Create("a", "-p", "8080:7000")
 	s.AnswerTCP("a", ":7000")
 	w.client.AnswerTCP("outside", ":7000")
-	for name, harm := range map[string][]string{
-		"the sandbox's link":           {"link", "del", s.Info.Endpoints[0].HostInterface},
-		"the bridge":                   {"link", "del", "ebnet0"},
-		"the bridge's address":         {"addr", "flush", "dev", "ebnet0"},
-		"the bridge is down":           {"link", "set", "ebnet0", "down"},
-		"the link is down":             {"link", "set", s.Info.Endpoints[0].HostInterface, "down"},
-		"the link is off the bridge":   {"link", "set", s.Info.Endpoints[0].HostInterface, "nomaster"},
-		"the link for route look-ups":  {"link", "del", "ebnet-fib0"},
-		"the sandbox's own link":       {"-n", filepath.Base(s.Path), "link", "del", "eth0"},
-		"the sandbox's default route":  {"-n", filepath.Base(s.Path), "route", "del", "default"},
-		"the sandbox's link is down":   {"-n", filepath.Base(s.Path), "link", "set", "eth0", "down"},
-		"the sandbox's address":        {"-n", filepath.Base(s.Path), "addr", "flush", "dev", "eth0"},
-		"the sandbox's lo, not eth0's": {"-n", filepath.Base(s.Path), "link", "set", "lo", "down"},
+	link := s.Info.Endpoints[0].HostInterface
+	for _, harm := range []string{
+		"link del " + link,
+		"link del ebnet0",
+		"addr flush dev ebnet0",
+		"link set ebnet0 down",
+		"link set " + link + " down",
+		"link set " + link + " nomaster",
+		"link del ebnet-fib0",
+		"-n " + filepath.Base(s.Path) + " link del eth0",
 	} {
-		w.host.IP(harm...)
+		w.host.IP(strings.Fields(harm)...)
 		lab.Eventually(t, 2*wait, func() error {
 			for _, way := range []struct {
 				from   *lab.Machine
 				remote string
 			}{{w.client, hostIP + ":8080"}, {w.host, "127.0.0.1:8080"}, {s.Machine, clientIP + ":7000"}, {w.host, addrPort(s, "7000")}} {
 				if _, err := way.from.AskSoon("tcp", way.remote); err != nil {
-					return fmt.Errorf("after harm to %s: %s asks %s: %w", name, way.from.Name, way.remote, err)
+					return fmt.Errorf("after ip %s: %s asks %s: %w", harm, way.from.Name, way.remote, err)
 				}
 			}
 			return nil

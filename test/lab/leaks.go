@@ -1,41 +1,50 @@
 package lab
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/ebnet/ebnet/control/netdev"
 )
 
 // footprint remembers what a test's agents have put into the kernel, to see later
 // that all of it is gone.
 type footprint struct {
-	namespaces map[uint64]string // by inode, with names
-	programs   map[ebpf.ProgramID]string
-	maps       map[ebpf.MapID]string
+	processes map[process]string // with where they were
+	programs  map[ebpf.ProgramID]string
+	maps      map[ebpf.MapID]string
+}
+
+// process is told by its start time from a later one with the same id.
+type process struct {
+	pid     int
+	started string // in ticks since boot
 }
 
 func newFootprint() *footprint {
 	return &footprint{
-		namespaces: map[uint64]string{},
-		programs:   map[ebpf.ProgramID]string{},
-		maps:       map[ebpf.MapID]string{},
+		processes: map[process]string{},
+		programs:  map[ebpf.ProgramID]string{},
+		maps:      map[ebpf.MapID]string{},
 	}
 }
 
 // note records all that is there now.
 func (f *footprint) note(l *Lab) {
 	for _, name := range l.namespaces() {
-		var st unix.Stat_t
-		if unix.Stat(filepath.Join("/run/netns", name), &st) == nil {
-			f.namespaces[st.Ino] = name
+		for _, pid := range processesIn(filepath.Join("/run/netns", name)) {
+			if started := startOf(pid); started != "" && pid != os.Getpid() {
+				f.processes[process{pid, started}] = name
+			}
 		}
 	}
 	for _, a := range l.agents {
@@ -91,11 +100,11 @@ func (f *footprint) leftBehind(l *Lab) []string {
 			}
 		}
 	}
-	for inode, name := range f.namespaces {
-		for _, pid := range processesInNamespace(inode) {
-			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-			problems = append(problems, fmt.Sprintf("process %d (%s) in %s", pid, strings.TrimSpace(string(comm)), name))
-			unix.Kill(pid, unix.SIGKILL)
+	for p, name := range f.processes {
+		if startOf(p.pid) == p.started {
+			comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.pid))
+			problems = append(problems, fmt.Sprintf("process %d (%s) in %s", p.pid, strings.TrimSpace(string(comm)), name))
+			unix.Kill(p.pid, unix.SIGKILL)
 		}
 	}
 	return problems
@@ -151,29 +160,27 @@ func (l *Lab) namespaces() []string {
 	return names
 }
 
-// processesIn lists the processes in the namespace at path.
+// processesIn lists the processes in the namespace at path; none if it is gone.
 func processesIn(path string) []int {
-	var st unix.Stat_t
-	if unix.Stat(path, &st) != nil {
+	pids, err := netdev.Processes(path)
+	if err != nil {
 		return nil
 	}
-	return processesInNamespace(st.Ino)
+	return pids
 }
 
-func processesInNamespace(inode uint64) []int {
-	var pids []int
-	want := fmt.Sprintf("net:[%d]", inode)
-	entries, _ := os.ReadDir("/proc")
-	for _, e := range entries {
-		pid, err := strconv.Atoi(e.Name())
-		if err != nil {
-			continue
-		}
-		if ns, err := os.Readlink(filepath.Join("/proc", e.Name(), "ns/net")); err == nil && ns == want {
-			pids = append(pids, pid)
-		}
+// startOf reads when a process started; empty if it has ended.
+func startOf(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
 	}
-	return pids
+	// The second field is the program's name, in parentheses and with any character.
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	if fields[0] == "Z" {
+		return ""
+	}
+	return fields[19]
 }
 
 // filesBelow lists the files in a folder and its sub-folders.

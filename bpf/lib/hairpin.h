@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * A container uses a published port of its own host. The server sees the
+ * client's address, but another source port: with the same one it could not be
+ * told from what the client sends the server directly, and neither could the
+ * answers. Clients seldom choose ports of this range for themselves.
+ */
+#ifndef EBNET_HAIRPIN_H
+#define EBNET_HAIRPIN_H
+
+#include "masq.h"
+
+#define HAIRPIN_PORT_MIN 61000
+#define HAIRPIN_PORT_MAX 65535
+
+/*
+ * A published port, asked for by a container. Its neighbour's answers are found
+ * because the client's entry says that it hairpins. Where it comes back to
+ * itself the gateway stands in for it: no host would believe a packet from its
+ * own address.
+ */
+static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
+				       struct endpoint *from)
+{
+	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
+	struct port_search s = {
+		.skb = skb,
+		.p = p,
+		.first = HAIRPIN_PORT_MIN,
+		.count = HAIRPIN_PORT_MAX - HAIRPIN_PORT_MIN + 1,
+	};
+	struct endpoint *client;
+	struct network *net;
+	__u32 i = from->network;
+	int err;
+
+	if (!pub)
+		return PASS;
+	if (p->ttl <= 1)
+		return DROP(DROP_TTL);
+	s.d = draft_begin(KIND_HAIRPIN, p);
+	net = bpf_map_lookup_elem(&networks, &i);
+	if (!s.d || !net)
+		return DROP(DROP_FLOW_TABLE);
+	err = publish_flow(&s.d->first, pub, p);
+	if (err)
+		return err;
+	s.d->first.iif = skb->ifindex;
+	if (s.d->first.endpoint == from->slot)
+		s.d->first.nat.src = net->gateway4;
+	client = bpf_map_lookup_elem(&endpoints, &p->t.src);
+	if (client)
+		client->flags |= ENDPOINT_HAIRPIN;
+	from->flags |= ENDPOINT_HAIRPIN;
+	s.d->back.iif = s.d->first.oif;
+	s.d->back.oif = skb->ifindex;
+	s.d->back.flags = FLOW_TO_CONTAINER;
+	search_ports(&s);
+	if (!s.err)
+		count_publish(s.d->first.publish);
+	return searched(&s);
+}
+
+/*
+ * A container that hairpins speaks to its neighbour directly, from the very port
+ * that stands for it in a hairpin flow: the answers are for the one who spoke
+ * last. A TCP connection that lives is not given up for that.
+ */
+static __noinline int direct_after_hairpin(const struct pkt *p)
+{
+	struct tuple answer;
+	struct flow *f;
+
+	tuple_reverse(&answer, &p->t);
+	f = flow_lookup(&answer);
+	if (!f || f->kind != KIND_HAIRPIN)
+		return 0;
+	if (flow_lives(f) && p->t.proto == IPPROTO_TCP && f->state & STATE_ESTABLISHED &&
+	    !(f->state & STATE_CLOSING))
+		return DROP(DROP_NO_PORT);
+	flow_end(&answer, f);
+	return 0;
+}
+
+#endif
