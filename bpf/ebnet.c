@@ -60,14 +60,14 @@ int ebnet_to_ext(struct __sk_buff *skb)
 	return verdict(&p, DIR_EGRESS, to_ext(skb, &p));
 }
 
-/* Both families' calls that name a peer to send to. */
-#define SEND_PROGRAM(name, family)                                                                 \
+/* Both families' calls that name a peer to send to; across: it may become one of the other family. */
+#define SEND_PROGRAM(name, family, across)                                                         \
 	int name(struct bpf_sock_addr *ctx)                                                        \
 	{                                                                                          \
 		struct peer peer = peer_##family(ctx);                                             \
                                                                                                    \
 		if (sock_is_hosts(bpf_get_netns_cookie(ctx)) &&                                    \
-		    go_to_container(bpf_get_socket_cookie(ctx), &peer))                            \
+		    go_to_container(bpf_get_socket_cookie(ctx), &peer, across))                    \
 			set_peer_##family(ctx, &peer);                                             \
 		return 1;                                                                          \
 	}
@@ -86,19 +86,19 @@ int ebnet_to_ext(struct __sk_buff *skb)
 
 /* cgroup2 root, connect4: a process of the host connects over IPv4. */
 SEC("cgroup/connect4")
-SEND_PROGRAM(ebnet_connect4, v4)
+SEND_PROGRAM(ebnet_connect4, v4, true)
 
 /* cgroup2 root, connect6. */
 SEC("cgroup/connect6")
-SEND_PROGRAM(ebnet_connect6, v6)
+SEND_PROGRAM(ebnet_connect6, v6, true)
 
 /* cgroup2 root, sendmsg4: a process of the host sends UDP without connecting. */
 SEC("cgroup/sendmsg4")
-SEND_PROGRAM(ebnet_sendmsg4, v4)
+SEND_PROGRAM(ebnet_sendmsg4, v4, true)
 
 /* cgroup2 root, sendmsg6. */
 SEC("cgroup/sendmsg6")
-SEND_PROGRAM(ebnet_sendmsg6, v6)
+SEND_PROGRAM(ebnet_sendmsg6, v6, false)
 
 /* cgroup2 root, recvmsg4: an answer shows the address that was asked. */
 SEC("cgroup/recvmsg4")

@@ -46,6 +46,39 @@ func TestPublishPrefersTheAddressItself(t *testing.T) {
 	)
 }
 
+// One client port to two host ports of one container port: the container cannot
+// tell them apart, so the second has another source port.
+func TestTwoHostPortsOfOnePort(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+	h.publish(datapath.TCP, "0.0.0.0", 9000, addrA, 80)
+	ext, client, server := h.objs.EbnetFromExt, outside+":40000", addrA+":80"
+	h.walk(step{"first", ext, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, server, 0), 0})
+	seen := h.open(ext, h.ext, tcpPacket(client, hostIP+":9000", syn)).NATSrc
+	if seen.Addr() != ip(outside) || seen.Port() < 61000 {
+		t.Fatalf("second: the server sees %s, want the client's address and a port from 61000 on", seen)
+	}
+	h.walk(
+		step{"first's answer", h.objs.EbnetFromCtr, h.ctrA, tcpPacket(server, client, syn|ack), redirect, tcpPacket(hostIP+":8080", client, 0), 0},
+		step{"second's answer", h.objs.EbnetFromCtr, h.ctrA, tcpPacket(server, seen.String(), syn|ack), redirect, tcpPacket(hostIP+":9000", client, 0), 0},
+	)
+}
+
+// Nobody outside has these addresses: whoever uses them means to be taken for
+// the host, a container or worse.
+func TestMartianSources(t *testing.T) {
+	h := newHost(t)
+	h.publish(datapath.UDP, "0.0.0.0", 8080, addrA, 80)
+	for _, source := range []string{
+		"127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255", hostIP, gateway, addrA, addrB, addrC,
+	} {
+		h.walk(
+			step{source, h.objs.EbnetFromExt, h.ext, udpPacket(source+":1234", hostIP+":8080"), shot, packet{}, datapath.DropSource},
+			step{source + ", not published", h.objs.EbnetFromExt, h.ext, udpPacket(source+":1234", hostIP+":8081"), pass, packet{}, 0},
+		)
+	}
+}
+
 // Published on 127.0.0.1 is for the host's own processes: nothing that comes
 // by a wire reaches it, whatever it says of its destination.
 func TestLoopbackPublishIsNotOnTheWire(t *testing.T) {

@@ -3,15 +3,12 @@
  * A container uses a published port of its own host. The server sees the
  * client's address, but another source port: with the same one it could not be
  * told from what the client sends the server directly, and neither could the
- * answers. Clients seldom choose ports of this range for themselves.
+ * answers.
  */
 #ifndef EBNET_HAIRPIN_H
 #define EBNET_HAIRPIN_H
 
-#include "masq.h"
-
-#define HAIRPIN_PORT_MIN 61000
-#define HAIRPIN_PORT_MAX 65535
+#include "publish.h"
 
 /*
  * A published port, asked for by a container. Its neighbour's answers are found
@@ -23,12 +20,7 @@ static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *
 				       struct endpoint *from)
 {
 	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
-	struct port_search s = {
-		.skb = skb,
-		.p = p,
-		.first = HAIRPIN_PORT_MIN,
-		.count = HAIRPIN_PORT_MAX - HAIRPIN_PORT_MIN + 1,
-	};
+	struct port_search s = { .skb = skb, .p = p };
 	struct endpoint *client;
 	struct network *net;
 	__u32 i = from->network;
@@ -36,8 +28,6 @@ static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *
 
 	if (!pub)
 		return PASS;
-	if (p->ttl <= 1)
-		return DROP(DROP_TTL);
 	s.d = draft_begin(KIND_HAIRPIN, p);
 	net = bpf_map_lookup_elem(&networks, &i);
 	if (!s.d || !net)
@@ -55,10 +45,7 @@ static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *
 	s.d->back.iif = s.d->first.oif;
 	s.d->back.oif = skb->ifindex;
 	s.d->back.flags = FLOW_TO_CONTAINER;
-	search_ports(&s);
-	if (!s.err)
-		count_publish(s.d->first.publish);
-	return searched(&s);
+	return publish_make(&s, false);
 }
 
 /*

@@ -9,6 +9,7 @@
 #define EBNET_HOSTS_OWN_H
 
 #include "hairpin.h"
+#include "masq.h"
 
 static __always_inline bool is_echo_request(const struct pkt *p)
 {

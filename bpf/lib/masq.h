@@ -3,87 +3,9 @@
 #ifndef EBNET_MASQ_H
 #define EBNET_MASQ_H
 
-#include "publish.h"
+#include "ports.h"
 
-#define NETNS_CURRENT (-1)
 #define PRIVILEGED_PORTS 1024
-
-/*
- * Does a socket of the host own this outside tuple, or listen on its port? The
- * host's packets are never a container's, whoever came first.
- */
-static __always_inline bool host_owns(struct __sk_buff *skb, const struct tuple *answer)
-{
-	struct bpf_sock_tuple t = {
-		.ipv4 = {
-			.saddr = answer->src.w[3],
-			.daddr = answer->dst.w[3],
-			.sport = answer->sport,
-			.dport = answer->dport,
-		},
-	};
-	struct bpf_sock *sk;
-
-	if (answer->proto == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
-	else if (answer->proto == IPPROTO_UDP)
-		sk = bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
-	else
-		return false;
-	if (!sk)
-		return false;
-	bpf_sk_release(sk);
-	return true;
-}
-
-/* May the draft's flow have the outside tuple that it names? */
-static __always_inline bool tuple_free(struct __sk_buff *skb, struct draft *d)
-{
-	const struct tuple *nat = &d->first.nat;
-
-	tuple_reverse(&d->answer, nat);
-	if (tuple_taken(&d->answer))
-		return false;
-	if (publish_lookup(&nat->src, nat->sport, nat->proto))
-		return false;
-	return !host_owns(skb, &d->answer);
-}
-
-/* A search for an outside port. */
-struct port_search {
-	struct __sk_buff *skb;
-	const struct pkt *p;
-	struct draft *d;
-	__u32 first; /* host order: these ports ... */
-	__u32 count;
-	__u32 start; /* ... beginning with the start-th */
-	long err; /* 0: made */
-};
-
-/* Tries one port; 1 ends the search. */
-static long try_port(__u32 i, void *arg)
-{
-	struct port_search *s = arg;
-	__u32 nth = s->start + i;
-
-	if (nth >= s->count)
-		nth -= s->count;
-	s->d->first.nat.sport = bpf_htons(s->first + nth);
-	if (!tuple_free(s->skb, s->d))
-		return 0;
-	s->err = flow_make(s->p, s->d);
-	return s->err != -EEXIST;
-}
-
-/* Makes the draft's flow with any free port of the range. */
-static __always_inline void search_ports(struct port_search *s)
-{
-	s->err = -EEXIST;
-	if (!s->count)
-		return;
-	s->start = bpf_get_prandom_u32() % s->count;
-	bpf_loop(s->count, try_port, s, 0);
-}
 
 /* The ports to choose from: below 1024 stays below (RFC 4787 REQ-3a). */
 static __always_inline void masq_range(struct port_search *s)
@@ -109,14 +31,6 @@ static __always_inline void count_no_port(__u8 proto)
 	count_event(proto == IPPROTO_TCP   ? EVENT_MASQ_PORT_TCP
 		    : proto == IPPROTO_UDP ? EVENT_MASQ_PORT_UDP
 					   : EVENT_MASQ_PORT_ICMP);
-}
-
-/* What a search has come to. */
-static __always_inline int searched(const struct port_search *s)
-{
-	if (s->err == -EEXIST)
-		return DROP(DROP_NO_PORT);
-	return s->err && s->err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
 }
 
 /* Chooses the outside port, the sender's own where it is free, and makes the flow. */

@@ -3,20 +3,7 @@
 #ifndef EBNET_PUBLISH_H
 #define EBNET_PUBLISH_H
 
-#include "output.h"
-
-/* What a host port leads to: the address itself is asked before the wildcard. */
-static __always_inline struct publish *publish_lookup(const struct addr *addr, __be16 port,
-						      __u8 proto)
-{
-	struct publish_key key = { .addr = *addr, .port = port, .proto = proto };
-	struct publish *pub = bpf_map_lookup_elem(&publishes, &key);
-
-	if (pub)
-		return pub;
-	key.addr = addr_v4(0);
-	return bpf_map_lookup_elem(&publishes, &key);
-}
+#include "ports.h"
 
 /* Fills what a flow to a publish's container has on both halves. */
 static __always_inline int publish_flow(struct flow *f, const struct publish *pub,
@@ -65,41 +52,57 @@ static __always_inline void count_publish(__u32 slot)
 		__sync_fetch_and_add(&life->flows, 1);
 }
 
-/* Makes a published port's flow. */
-static __always_inline int publish_make(const struct pkt *p, struct draft *d)
+/*
+ * Makes a published port's flow. The client keeps its port where it may, and
+ * where its connections by two host ports do not look alike to the container.
+ */
+static __always_inline int publish_make(struct port_search *s, bool keep_port)
 {
-	long err;
-
-	if (p->ttl <= 1)
+	if (s->p->ttl <= 1)
 		return DROP(DROP_TTL);
-	if (!publish_claims(p, d))
-		return DROP(DROP_NO_PORT);
-	err = flow_make(p, d);
-	if (err && err != -EALREADY)
-		return DROP(DROP_FLOW_TABLE);
-	if (!err)
-		count_publish(d->first.publish);
-	return MADE;
+	s->err = -EEXIST;
+	if (keep_port && publish_claims(s->p, s->d))
+		s->err = flow_make(s->p, s->d);
+	if (s->err == -EEXIST) {
+		s->first = STAND_IN_MIN;
+		s->count = STAND_IN_COUNT;
+		search_ports(s);
+	}
+	if (!s->err)
+		count_publish(s->d->first.publish);
+	return searched(s);
+}
+
+/*
+ * A source that nobody outside has: loopback, any, multicast, the host's own
+ * addresses and those of its containers.
+ */
+static __always_inline bool source_is_martian(const struct addr *src)
+{
+	return addr_is_loopback(src) || addr_is_any(src) || addr_is_multicast(src) ||
+	       bpf_map_lookup_elem(&host_addrs, src) || bpf_map_lookup_elem(&endpoints, src);
 }
 
 /* A new flow from outside to a published port. Returns PASS where there is none. */
 static __noinline int publish_from_ext(struct __sk_buff *skb, const struct pkt *p)
 {
 	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
-	struct draft *d;
+	struct port_search s = { .skb = skb, .p = p };
 	int err;
 
 	if (!pub)
 		return PASS;
-	d = draft_begin(KIND_PUBLISH, p);
-	if (!d)
+	if (source_is_martian(&p->t.src))
+		return DROP(DROP_SOURCE);
+	s.d = draft_begin(KIND_PUBLISH, p);
+	if (!s.d)
 		return DROP(DROP_FLOW_TABLE);
-	err = publish_flow(&d->first, pub, p);
+	err = publish_flow(&s.d->first, pub, p);
 	if (err)
 		return err;
-	d->back.iif = d->first.oif;
-	d->back.oif = skb->ifindex;
-	return publish_make(p, d);
+	s.d->back.iif = s.d->first.oif;
+	s.d->back.oif = skb->ifindex;
+	return publish_make(&s, true);
 }
 
 #endif

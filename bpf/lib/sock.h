@@ -80,15 +80,19 @@ static __always_inline void forget_origin(__u64 cookie, const struct peer *peer)
 		bpf_map_delete_elem(&origins, &key);
 }
 
-/* Turns a published port of this host into the container's. Returns false where it is none. */
-static __always_inline bool go_to_container(__u64 cookie, struct peer *peer)
+/*
+ * Turns a published port of this host into the container's. Returns false where
+ * it is none, or where the call may not change families: the kernel refuses an
+ * IPv6 datagram that becomes an IPv4 one on its way.
+ */
+static __always_inline bool go_to_container(__u64 cookie, struct peer *peer, bool across_families)
 {
 	struct publish *pub = NULL;
 	struct peer asked = *peer;
 
 	if (addr_is_hosts(&peer->addr))
 		pub = publish_lookup(&peer->addr, peer->port, peer->proto);
-	if (!pub) {
+	if (!pub || (!across_families && addr_is_v4(&peer->addr) != addr_is_v4(&pub->addr))) {
 		forget_origin(cookie, peer);
 		return false;
 	}

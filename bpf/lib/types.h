@@ -197,7 +197,7 @@ enum drop_reason {
 	DROP_UNSUPPORTED, /* a protocol that is not translated */
 	DROP_FRAGMENT, /* a fragment that would need translation */
 	DROP_NO_FLOW, /* TCP in the middle of a connection that is not known */
-	DROP_SOURCE, /* the source is not the container's own address */
+	DROP_SOURCE, /* the source is not the container's own address, or none that comes from outside */
 	DROP_ISOLATED, /* between networks, or into or out of an internal one */
 	DROP_DIRECT, /* from outside to a container's own address */
 	DROP_NO_ROUTE, /* the host has no route to the destination */

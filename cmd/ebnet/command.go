@@ -42,7 +42,7 @@ type ended struct {
 func (c command) run(prepare func() error) (unix.WaitStatus, error) {
 	tty := c.terminal()
 	starts, stops, ends := make(chan started, 1), make(chan struct{}, 1), make(chan ended, 1)
-	go func() {
+	go offMainThread(func() {
 		// This goroutine never unlocks its thread, so that the thread ends with
 		// it. It waits here: the kernel takes the death of the thread for the
 		// death of the parent.
@@ -58,7 +58,7 @@ func (c command) run(prepare func() error) (unix.WaitStatus, error) {
 		starts <- child
 		status, err := wait(child.pid, stops)
 		ends <- ended{status, err}
-	}()
+	})
 	var child started
 	signals := chan os.Signal(nil) // kept until there is somebody to have them
 	for {
@@ -82,6 +82,26 @@ func (c command) run(prepare func() error) (unix.WaitStatus, error) {
 			return end.status, end.err
 		}
 	}
+}
+
+// offMainThread calls a function that moves its thread to other namespaces on a
+// thread that is not the process's first one. That one cannot end, and its
+// namespaces are what others take for the process's: the agent, which ends all
+// that is in a sandbox, would end us as well.
+func offMainThread(fn func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		fn()
+		return
+	}
+	// While this goroutine keeps the first thread, the next one cannot be on it.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		offMainThread(fn)
+	}()
+	<-done
+	runtime.UnlockOSThread()
 }
 
 // start starts the child in a process group of its own, which gets the terminal

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* Who holds a port, and the search for a free one. */
+#ifndef EBNET_PORTS_H
+#define EBNET_PORTS_H
+
+#include "output.h"
+
+#define NETNS_CURRENT (-1)
+
+/*
+ * Ports that stand for a client's own where two of its connections would look
+ * alike to a published port's container. Clients seldom choose these themselves.
+ */
+#define STAND_IN_MIN 61000
+#define STAND_IN_COUNT (65536 - STAND_IN_MIN)
+
+/* What a host port leads to: the address itself is asked before the wildcard. */
+static __always_inline struct publish *publish_lookup(const struct addr *addr, __be16 port,
+						      __u8 proto)
+{
+	struct publish_key key = { .addr = *addr, .port = port, .proto = proto };
+	struct publish *pub = bpf_map_lookup_elem(&publishes, &key);
+
+	if (pub)
+		return pub;
+	key.addr = addr_v4(0);
+	return bpf_map_lookup_elem(&publishes, &key);
+}
+
+/*
+ * Does a socket of the host own this outside tuple, or listen on its port? The
+ * host's packets are never a container's, whoever came first.
+ */
+static __always_inline bool host_owns(struct __sk_buff *skb, const struct tuple *answer)
+{
+	struct bpf_sock_tuple t = {
+		.ipv4 = {
+			.saddr = answer->src.w[3],
+			.daddr = answer->dst.w[3],
+			.sport = answer->sport,
+			.dport = answer->dport,
+		},
+	};
+	struct bpf_sock *sk;
+
+	if (answer->proto == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
+	else if (answer->proto == IPPROTO_UDP)
+		sk = bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
+	else
+		return false;
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+/* May the draft's flow have the outside tuple that it names? */
+static __always_inline bool tuple_free(struct __sk_buff *skb, struct draft *d)
+{
+	const struct tuple *nat = &d->first.nat;
+
+	tuple_reverse(&d->answer, nat);
+	if (tuple_taken(&d->answer))
+		return false;
+	if (publish_lookup(&nat->src, nat->sport, nat->proto))
+		return false;
+	return !host_owns(skb, &d->answer);
+}
+
+/* A search for an outside port. */
+struct port_search {
+	struct __sk_buff *skb;
+	const struct pkt *p;
+	struct draft *d;
+	__u32 first; /* host order: these ports ... */
+	__u32 count;
+	__u32 start; /* ... beginning with the start-th */
+	long err; /* 0: made */
+};
+
+/* Tries one port; 1 ends the search. */
+static long try_port(__u32 i, void *arg)
+{
+	struct port_search *s = arg;
+	__u32 nth = s->start + i;
+
+	if (nth >= s->count)
+		nth -= s->count;
+	s->d->first.nat.sport = bpf_htons(s->first + nth);
+	if (!tuple_free(s->skb, s->d))
+		return 0;
+	s->err = flow_make(s->p, s->d);
+	return s->err != -EEXIST;
+}
+
+/* Makes the draft's flow with any free port of the range. */
+static __always_inline void search_ports(struct port_search *s)
+{
+	s->err = -EEXIST;
+	if (!s->count)
+		return;
+	s->start = bpf_get_prandom_u32() % s->count;
+	bpf_loop(s->count, try_port, s, 0);
+}
+
+/* What a search has come to. */
+static __always_inline int searched(const struct port_search *s)
+{
+	if (s->err == -EEXIST)
+		return DROP(DROP_NO_PORT);
+	return s->err && s->err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+}
+
+#endif
