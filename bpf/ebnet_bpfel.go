@@ -49,14 +49,15 @@ const (
 	EbnetDropReasonDROP_SOURCE      EbnetDropReason = 4
 	EbnetDropReasonDROP_ISOLATED    EbnetDropReason = 5
 	EbnetDropReasonDROP_DIRECT      EbnetDropReason = 6
-	EbnetDropReasonDROP_NO_ROUTE    EbnetDropReason = 7
-	EbnetDropReasonDROP_NO_PORT     EbnetDropReason = 8
-	EbnetDropReasonDROP_FLOW_TABLE  EbnetDropReason = 9
-	EbnetDropReasonDROP_NO_ENDPOINT EbnetDropReason = 10
-	EbnetDropReasonDROP_TTL         EbnetDropReason = 11
-	EbnetDropReasonDROP_REWRITE     EbnetDropReason = 12
-	EbnetDropReasonDROP_LEAK        EbnetDropReason = 13
-	EbnetDropReasonDROP_REASONS     EbnetDropReason = 14
+	EbnetDropReasonDROP_NOT_ALLOWED EbnetDropReason = 7
+	EbnetDropReasonDROP_NO_ROUTE    EbnetDropReason = 8
+	EbnetDropReasonDROP_NO_PORT     EbnetDropReason = 9
+	EbnetDropReasonDROP_FLOW_TABLE  EbnetDropReason = 10
+	EbnetDropReasonDROP_NO_ENDPOINT EbnetDropReason = 11
+	EbnetDropReasonDROP_TTL         EbnetDropReason = 12
+	EbnetDropReasonDROP_REWRITE     EbnetDropReason = 13
+	EbnetDropReasonDROP_LEAK        EbnetDropReason = 14
+	EbnetDropReasonDROP_REASONS     EbnetDropReason = 15
 )
 
 type EbnetEndpoint struct {
@@ -101,15 +102,16 @@ type EbnetFlow struct {
 	Seen        uint32
 	Iif         uint32
 	Oif         uint32
-	Endpoint    uint32
+	Hop         uint32
 	EndpointGen uint32
 	Publish     uint32
 	PublishGen  uint32
+	Endpoint    uint16
 	Network     uint16
 	Kind        uint8
 	State       uint8
 	Flags       uint8
-	Pad         [3]uint8
+	Pad         uint8
 }
 
 type EbnetFlowFlag uint32
@@ -126,8 +128,9 @@ const (
 	EbnetFlowKindKIND_PUBLISH EbnetFlowKind = 0
 	EbnetFlowKindKIND_MASQ    EbnetFlowKind = 1
 	EbnetFlowKindKIND_HAIRPIN EbnetFlowKind = 2
-	EbnetFlowKindKIND_HOST    EbnetFlowKind = 3
-	EbnetFlowKindFLOW_KINDS   EbnetFlowKind = 4
+	EbnetFlowKindKIND_FORWARD EbnetFlowKind = 3
+	EbnetFlowKindKIND_HOST    EbnetFlowKind = 4
+	EbnetFlowKindFLOW_KINDS   EbnetFlowKind = 5
 )
 
 type EbnetFlowProto uint32
@@ -174,6 +177,17 @@ const (
 	EbnetNetworkFlagNETWORK_NO_ICC     EbnetNetworkFlag = 4
 )
 
+type EbnetNextHop struct {
+	_        structs.HostLayout
+	Gateway  EbnetAddr
+	Oif      uint32
+	Version  uint32
+	Gen      uint32
+	Deadline uint32
+	Header   [14]uint8
+	Pad      uint16
+}
+
 type EbnetOrigin struct {
 	_    structs.HostLayout
 	Addr EbnetAddr
@@ -206,6 +220,13 @@ type EbnetPortKey struct {
 	Pad   uint8
 }
 
+type EbnetPrefixKey struct {
+	_    structs.HostLayout
+	Bits uint32
+	List uint32
+	Addr EbnetAddr
+}
+
 type EbnetPublish struct {
 	_    structs.HostLayout
 	Addr EbnetAddr
@@ -223,10 +244,9 @@ type EbnetPublishKey struct {
 }
 
 type EbnetPublishSlot struct {
-	_     structs.HostLayout
-	Flows uint64
-	Gen   uint32
-	Pad   uint32
+	_    structs.HostLayout
+	Gen  uint32
+	List uint32
 }
 
 type EbnetSettings struct {
@@ -298,8 +318,11 @@ const (
 	EbnetMapFlowsNew       = "flows_new"
 	EbnetMapHostAddrs      = "host_addrs"
 	EbnetMapNetworks       = "networks"
+	EbnetMapNextHops       = "next_hops"
 	EbnetMapOrigins        = "origins"
 	EbnetMapPackets        = "packets"
+	EbnetMapPrefixes       = "prefixes"
+	EbnetMapPublishFlows   = "publish_flows"
 	EbnetMapPublishSlots   = "publish_slots"
 	EbnetMapPublishes      = "publishes"
 	EbnetMapReserved       = "reserved"
@@ -397,8 +420,11 @@ type EbnetMapSpecs struct {
 	FlowsNew     *ebpf.MapSpec `ebpf:"flows_new"`
 	HostAddrs    *ebpf.MapSpec `ebpf:"host_addrs"`
 	Networks     *ebpf.MapSpec `ebpf:"networks"`
+	NextHops     *ebpf.MapSpec `ebpf:"next_hops"`
 	Origins      *ebpf.MapSpec `ebpf:"origins"`
 	Packets      *ebpf.MapSpec `ebpf:"packets"`
+	Prefixes     *ebpf.MapSpec `ebpf:"prefixes"`
+	PublishFlows *ebpf.MapSpec `ebpf:"publish_flows"`
 	PublishSlots *ebpf.MapSpec `ebpf:"publish_slots"`
 	Publishes    *ebpf.MapSpec `ebpf:"publishes"`
 	Reserved     *ebpf.MapSpec `ebpf:"reserved"`
@@ -446,8 +472,11 @@ type EbnetMaps struct {
 	FlowsNew     *ebpf.Map `ebpf:"flows_new"`
 	HostAddrs    *ebpf.Map `ebpf:"host_addrs"`
 	Networks     *ebpf.Map `ebpf:"networks"`
+	NextHops     *ebpf.Map `ebpf:"next_hops"`
 	Origins      *ebpf.Map `ebpf:"origins"`
 	Packets      *ebpf.Map `ebpf:"packets"`
+	Prefixes     *ebpf.Map `ebpf:"prefixes"`
+	PublishFlows *ebpf.Map `ebpf:"publish_flows"`
 	PublishSlots *ebpf.Map `ebpf:"publish_slots"`
 	Publishes    *ebpf.Map `ebpf:"publishes"`
 	Reserved     *ebpf.Map `ebpf:"reserved"`
@@ -469,8 +498,11 @@ func (m *EbnetMaps) Close() error {
 		m.FlowsNew,
 		m.HostAddrs,
 		m.Networks,
+		m.NextHops,
 		m.Origins,
 		m.Packets,
+		m.Prefixes,
+		m.PublishFlows,
 		m.PublishSlots,
 		m.Publishes,
 		m.Reserved,

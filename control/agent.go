@@ -67,6 +67,7 @@ type Agent struct {
 
 	pools  map[string]*ipam.Allocator // by network; guarded by ops
 	hooked map[int]bool               // devices that have a program, by ifindex; guarded by ops
+	unsure map[string]bool            // sandboxes that the next reconcile is to look into; guarded by ops
 	random *rand.Rand                 // guarded by ops
 }
 
@@ -99,6 +100,7 @@ func New(o Options) *Agent {
 		repairs:       map[string]uint64{},
 		pools:         map[string]*ipam.Allocator{},
 		hooked:        map[int]bool{},
+		unsure:        map[string]bool{},
 		random:        rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		live:          newLive(),
 		links:         hostLinks{},

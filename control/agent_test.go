@@ -175,7 +175,8 @@ func TestPurge(t *testing.T) {
 	clear(w.endpoints) // the maps went with the programs
 	clear(w.networks)
 	clear(w.publishes)
-	kernel, _, _ := strings.Cut(w.all(), "\nsandbox")
+	w.addrs = nil
+	kernel, _, _ := strings.Cut(w.all(), "\nnetwork default")
 	want, _, _ := strings.Cut(untouched, "\nfiles")
 	if kernel != want {
 		t.Errorf("purge left something:\n%s\nbefore the first agent:\n%s", kernel, want)
@@ -185,7 +186,7 @@ func TestPurge(t *testing.T) {
 	if !w.exists(a, "web") {
 		t.Error("a purged agent still removes sandboxes")
 	}
-	if again, _, _ := strings.Cut(w.all(), "\nsandbox"); again != want {
+	if again, _, _ := strings.Cut(w.all(), "\nnetwork default"); again != want {
 		t.Error("a reconcile brought things back")
 	}
 	w.agent()

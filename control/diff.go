@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ type observed struct {
 
 // needs are the parts of an attachment that are missing or wrong.
 type needs struct {
-	netns, veth, program, entry, up bool
+	netns, veth, program, entry, up, mtu bool
 }
 
 // none says that nothing is missing.
@@ -36,7 +37,7 @@ func (n needs) String() string {
 		missing bool
 		name    string
 	}{
-		{n.netns, "namespace"}, {n.veth, "link"}, {n.program, "program"}, {n.entry, "entry"}, {n.up, "configuration"},
+		{n.netns, "namespace"}, {n.veth, "link"}, {n.program, "program"}, {n.entry, "entry"}, {n.up, "configuration"}, {n.mtu, "MTU"},
 	} {
 		if part.missing {
 			out = append(out, part.name)
@@ -47,8 +48,8 @@ func (n needs) String() string {
 
 // endpointNeeds compares an attachment with the kernel. What depends on a
 // missing part is missing, too.
-func endpointNeeds(have observed, netns, hostInterface string, entry datapath.Endpoint, bridge int) needs {
-	link, ok := have.links[hostInterface]
+func endpointNeeds(have observed, netns string, want netdev.Veth, entry datapath.Endpoint, bridge int) needs {
+	link, ok := have.links[want.Host]
 	switch {
 	case !have.netns[netns]:
 		return needs{netns: true, veth: true, program: true, entry: true, up: true}
@@ -60,7 +61,8 @@ func endpointNeeds(have observed, netns, hostInterface string, entry datapath.En
 	return needs{
 		program: !hasProgram(have.programs[link.Index], "ingress"),
 		entry:   found != entry,
-		up:      !link.Up || link.Master != bridge,
+		up:      !link.Up || link.Master != bridge || link.Isolated != want.Isolated,
+		mtu:     link.MTU != want.MTU,
 	}
 }
 
@@ -76,6 +78,14 @@ func bridgeNeeds(have observed, want netdev.Bridge) bool {
 	link, ok := have.links[want.Name]
 	return !ok || link.Kind != "bridge" || !link.Up ||
 		slices.ContainsFunc(want.Addrs, func(p netip.Prefix) bool { return !slices.Contains(link.Addrs, p) })
+}
+
+// fits says whether a bridge has the MTU that it should have. The kernel changes it
+// by itself when ports come and go, until it was set once.
+func fits(have observed, want netdev.Bridge) bool {
+	link := have.links[want.Name]
+	ours := !want.Foreign && bytes.Equal(link.MAC, want.MAC)
+	return !ours || want.MTU == 0 || link.MTU == want.MTU
 }
 
 // diffPublishes compares by everything but the slot. What is to be removed comes
@@ -132,6 +142,22 @@ func strangers(have observed, wanted map[string]bool, uplinks []uplink) (links [
 	slices.Sort(entries)
 	slices.Sort(hooked)
 	return links, entries, hooked
+}
+
+// strayBridges are the bridges that look like ebnet's but belong to no network.
+func strayBridges(links map[string]netdev.LinkInfo, wanted map[string]store.Network) []string {
+	keep := map[string]bool{}
+	for _, n := range wanted {
+		keep[n.Bridge] = true
+	}
+	var out []string
+	for name, link := range links {
+		if isBridgeName(name) && link.Kind == "bridge" && !keep[name] {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // uplink is a device by which the host reaches the outside.

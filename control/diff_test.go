@@ -63,18 +63,24 @@ func TestEndpointNeeds(t *testing.T) {
 		want   needs
 	}{
 		"good":            {func(*observed) {}, needs{}},
-		"no namespace":    {func(o *observed) { o.netns = nil }, needs{true, true, true, true, true}},
-		"no link":         {func(o *observed) { o.links = nil }, needs{false, true, true, true, true}},
-		"another kind":    {func(o *observed) { o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "tun"} }, needs{false, true, true, true, true}},
+		"no namespace":    {func(o *observed) { o.netns = nil }, needs{true, true, true, true, true, false}},
+		"no link":         {func(o *observed) { o.links = nil }, needs{false, true, true, true, true, false}},
+		"another kind":    {func(o *observed) { o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "tun"} }, needs{false, true, true, true, true, false}},
 		"no program":      {func(o *observed) { o.programs = nil }, needs{program: true}},
 		"no entry":        {func(o *observed) { o.endpoints = nil }, needs{entry: true}},
 		"another network": {func(o *observed) { o.endpoints[7] = datapath.Endpoint{Ifindex: 7, Network: 2} }, needs{entry: true}},
 		"down":            {func(o *observed) { o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "veth", Master: bridge} }, needs{up: true}},
-		"off the bridge":  {func(o *observed) { o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "veth", Up: true} }, needs{up: true}},
+		"isolated": {func(o *observed) {
+			o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "veth", Up: true, Master: bridge, Isolated: true}
+		}, needs{up: true}},
+		"another MTU": {func(o *observed) {
+			o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "veth", Up: true, Master: bridge, MTU: 9000}
+		}, needs{mtu: true}},
+		"off the bridge": {func(o *observed) { o.links["ebx"] = netdev.LinkInfo{Index: 7, Kind: "veth", Up: true} }, needs{up: true}},
 	} {
 		have := good()
 		row.break_(&have)
-		if got := endpointNeeds(have, "ebnet-web", "ebx", datapath.Endpoint{Network: 1}, bridge); got != row.want {
+		if got := endpointNeeds(have, "ebnet-web", netdev.Veth{Host: "ebx"}, datapath.Endpoint{Network: 1}, bridge); got != row.want {
 			t.Errorf("%s: needs %+v, want %+v", name, got, row.want)
 		}
 	}

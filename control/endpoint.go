@@ -181,14 +181,15 @@ func (a *Agent) veth(sb store.Sandbox, at store.Attachment) (netdev.Veth, error)
 		return netdev.Veth{}, fmt.Errorf("sandbox %s: %w", sb.Name, err)
 	}
 	return netdev.Veth{
-		Host: at.HostInterface, MTU: a.mtu(n), HostMAC: hostMAC, Bridge: n.Bridge,
-		Netns: sb.Netns, Peer: at.Interface, PeerMAC: mac, Addrs: at.Addresses, Gateways: gateways(n),
+		Host: at.HostInterface, MTU: a.mtu(n), HostMAC: hostMAC, Bridge: n.Bridge, Isolated: !n.ICC,
+		Netns: sb.Netns, Peer: at.Interface, PeerMAC: mac, Addrs: at.Addresses, Gateways: ways(n),
+		Default: a.isDefault(sb, at), Table: table(sb, at),
 	}, nil
 }
 
 // bridge is a network's bridge as the kernel is to have it.
 func (a *Agent) bridge(n store.Network) (netdev.Bridge, error) {
-	b := netdev.Bridge{Name: n.Bridge, MTU: a.mtu(n)}
+	b := netdev.Bridge{Name: n.Bridge, MTU: a.mtu(n), Foreign: !n.OwnsBridge}
 	if n.OwnsBridge {
 		mac, err := net.ParseMAC(n.BridgeMAC)
 		if err != nil {

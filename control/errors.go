@@ -24,7 +24,7 @@ func apiError(err error) *api.Error {
 	}{
 		{api.CodeConflict, []error{
 			ipam.ErrTaken, ipam.ErrFull, hostports.ErrTaken, hostports.ErrInUse, hostports.ErrNoPort,
-			netdev.ErrExists, datapath.ErrExists,
+			netdev.ErrExists, netdev.ErrBridgeFull, datapath.ErrExists,
 		}},
 		{api.CodeUnprocessable, []error{
 			ipam.ErrOutside, ipam.ErrReserved, ipam.ErrSubnet, ipam.ErrNoSubnet,

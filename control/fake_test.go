@@ -3,7 +3,6 @@ package control
 import (
 	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,15 +62,17 @@ type fakeKernel struct {
 	busy      sync.Mutex // for what status reads while operations work
 	next      int
 	links     map[string]netdev.LinkInfo
-	inside    map[string]string // namespace by host-side link
-	netns     map[string]string // what has happened in it
+	inside    map[string]place // of the other end, by host-side link
+	netns     map[string]fakeNetns
 	routes    []netip.Prefix
+	way       string // the link with the host's default route
 	processes []int
 	reserved  netdev.PortSet
 	programs  map[int][]string
 	endpoints map[uint32]datapath.Endpoint
 	networks  map[uint16]datapath.Network
 	publishes map[string]datapath.Publish
+	allowed   map[uint32][]netip.Prefix // source lists by slot
 	uplinks   []datapath.Uplink
 	addrs     []datapath.HostAddr
 	flushed   []string
@@ -81,12 +82,14 @@ func newFakeKernel() *fakeKernel {
 	k := &fakeKernel{
 		injector:  &injector{},
 		links:     map[string]netdev.LinkInfo{},
-		inside:    map[string]string{},
-		netns:     map[string]string{},
+		inside:    map[string]place{},
+		netns:     map[string]fakeNetns{},
+		way:       "up0",
 		programs:  map[int][]string{},
 		endpoints: map[uint32]datapath.Endpoint{},
 		networks:  map[uint16]datapath.Network{},
 		publishes: map[string]datapath.Publish{},
+		allowed:   map[uint32][]netip.Prefix{},
 	}
 	k.add(netdev.LinkInfo{
 		Name: "up0", Kind: "device", Up: true, MTU: 1500,
@@ -104,6 +107,23 @@ func (k *fakeKernel) add(l netdev.LinkInfo) int {
 	return l.Index
 }
 
+// change replaces a link.
+func (k *fakeKernel) change(l netdev.LinkInfo) {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	k.links[l.Name] = l
+}
+
+func (k *fakeKernel) ports(bridge int) int {
+	n := 0
+	for _, l := range k.links {
+		if l.Master == bridge {
+			n++
+		}
+	}
+	return n
+}
+
 func (k *fakeKernel) name(ifindex int) string {
 	for name, l := range k.links {
 		if l.Index == ifindex {
@@ -115,8 +135,13 @@ func (k *fakeKernel) name(ifindex int) string {
 
 // label stands for a link's name, which may have been chosen at random.
 func (k *fakeKernel) label(link string) string {
-	if netns, ok := k.inside[link]; ok {
-		return "link of " + netns
+	if at, ok := k.inside[link]; ok {
+		return "link of " + at.peer + " in " + at.netns
+	}
+	for index, n := range k.networks {
+		if isBridgeName(link) && int(n.Bridge) == k.links[link].Index {
+			return fmt.Sprint("bridge of ", index)
+		}
 	}
 	return link
 }
@@ -127,9 +152,9 @@ func (k *fakeKernel) String() string {
 	for name, l := range k.links {
 		master := ""
 		if l.Master != 0 {
-			master = k.name(l.Master)
+			master = k.label(k.name(l.Master))
 		}
-		links[k.label(name)] = fmt.Sprint(l.Kind, l.Up, master, l.Addrs, k.inside[name], slices.Sorted(slices.Values(k.programs[l.Index])))
+		links[k.label(name)] = fmt.Sprint(l.Kind, l.Up, l.MTU, master, l.Isolated, l.Addrs, slices.Sorted(slices.Values(k.programs[l.Index])))
 	}
 	endpoints := map[string]string{}
 	for ifindex, ep := range k.endpoints {
@@ -143,14 +168,14 @@ func (k *fakeKernel) String() string {
 	}
 	networks := map[uint16]string{}
 	for i, n := range k.networks {
-		networks[i] = fmt.Sprint(n.Gateway4, k.name(int(n.Bridge)))
+		networks[i] = fmt.Sprint(n.Gateway4, n.Masquerade, n.Internal, n.ICC, k.label(k.name(int(n.Bridge))))
 	}
 	publishes := map[string]string{}
 	for key, p := range k.publishes {
-		publishes[key] = fmt.Sprint(p.Target, p.Port)
+		publishes[key] = fmt.Sprint(p.Target, p.Port, k.allowed[p.Slot])
 	}
-	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d",
-		links, k.netns, endpoints, networks, publishes, k.reserved, stale)
+	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d\naddresses %v",
+		links, k.netns, endpoints, networks, publishes, k.reserved, stale, k.addrs)
 }
 
 func (k *fakeKernel) attach(ifindex int, hooks ...string) error {
@@ -199,116 +224,6 @@ func (k *fakeKernel) Attached() ([]loader.Attachment, error) {
 }
 
 func (k *fakeKernel) Close() error { return nil }
-
-func (k *fakeKernel) PutEndpoint(ep datapath.Endpoint) (datapath.Endpoint, error) {
-	if err := k.step("endpoint"); err != nil {
-		return ep, err
-	}
-	k.next++
-	ep.Slot = uint32(k.next)
-	k.endpoints[ep.Ifindex] = ep
-	return ep, nil
-}
-
-func (k *fakeKernel) DeleteEndpoint(ifindex uint32) error {
-	if err := k.step("delete endpoint"); err != nil {
-		return err
-	}
-	delete(k.endpoints, ifindex)
-	return nil
-}
-
-func (k *fakeKernel) Endpoints() ([]datapath.Endpoint, error) {
-	var out []datapath.Endpoint
-	for _, ep := range k.endpoints {
-		out = append(out, ep)
-	}
-	return out, nil
-}
-
-func (k *fakeKernel) PutNetwork(n datapath.Network) error {
-	if err := k.step("network"); err != nil {
-		return err
-	}
-	k.networks[n.Index] = n
-	return nil
-}
-
-func (k *fakeKernel) DeleteNetwork(i uint16) error {
-	if err := k.step("delete network"); err != nil {
-		return err
-	}
-	delete(k.networks, i)
-	return nil
-}
-
-func (k *fakeKernel) Networks() ([]datapath.Network, error) {
-	var out []datapath.Network
-	for _, n := range k.networks {
-		out = append(out, n)
-	}
-	return out, nil
-}
-
-func (k *fakeKernel) Publish(p datapath.Publish) (datapath.Publish, error) {
-	if err := k.step("publish"); err != nil {
-		return datapath.Publish{}, err
-	}
-	if _, ok := k.publishes[p.String()]; ok {
-		return datapath.Publish{}, datapath.ErrExists
-	}
-	k.next++
-	p.Slot = uint32(k.next)
-	k.publishes[p.String()] = p
-	return p, nil
-}
-
-func (k *fakeKernel) Unpublish(p datapath.Publish) error {
-	if err := k.step("unpublish"); err != nil {
-		return err
-	}
-	delete(k.publishes, p.String())
-	return nil
-}
-
-func (k *fakeKernel) Publishes() ([]datapath.Publish, error) {
-	var out []datapath.Publish
-	for _, p := range k.publishes {
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func (k *fakeKernel) SetUplinks(u []datapath.Uplink) error { k.uplinks = u; return nil }
-
-func (k *fakeKernel) SetHostAddrs(a []datapath.HostAddr) error { k.addrs = a; return nil }
-
-func (k *fakeKernel) SetSettings(datapath.Settings) error { return k.step("settings") }
-
-func (k *fakeKernel) Sweep() (datapath.Swept, error) { return datapath.Swept{}, nil }
-
-func (k *fakeKernel) MapUsage() ([]datapath.MapUsage, error) { return nil, nil }
-
-func (k *fakeKernel) FlowStats() (datapath.FlowStats, error) {
-	return datapath.FlowStats{Limit: 7}, nil
-}
-
-func (k *fakeKernel) Flows() iter.Seq2[datapath.Flow, error] { return k.flows }
-
-func (k *fakeKernel) flows(func(datapath.Flow, error) bool) {}
-
-func (k *fakeKernel) EndAllFlows() (int, error) { return k.flush("all") }
-
-func (k *fakeKernel) EndEndpointFlows(slot uint32) (int, error) { return k.flush("endpoint ", slot) }
-
-func (k *fakeKernel) EndPublishFlows(slot uint32, port uint16) (int, error) {
-	return k.flush("publish ", slot, port)
-}
-
-func (k *fakeKernel) flush(what ...any) (int, error) {
-	k.flushed = append(k.flushed, fmt.Sprint(what...))
-	return len(k.flushed), nil
-}
 
 // fakeProcesses are processes that a test ends.
 type fakeProcesses struct {

@@ -3,6 +3,9 @@ package control
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ebnet/ebnet/control/netdev"
 )
@@ -13,10 +16,24 @@ func (k *fakeKernel) EnsureBridge(b netdev.Bridge) (int, bool, error) {
 	}
 	l, ok := k.links[b.Name]
 	if !ok {
-		return k.add(netdev.LinkInfo{Name: b.Name, Kind: "bridge", Up: true, MTU: b.MTU, Addrs: b.Addrs}), true, nil
+		if b.Foreign {
+			return 0, false, netdev.ErrNotFound
+		}
+		return k.add(netdev.LinkInfo{Name: b.Name, Kind: "bridge", Up: true, MTU: b.MTU, MAC: b.MAC, Addrs: b.Addrs}), true, nil
 	}
-	l.Up, l.Addrs = true, b.Addrs
-	k.links[b.Name] = l
+	if l.Kind != "bridge" {
+		return 0, false, netdev.ErrNotBridge
+	}
+	l.Up = true
+	if !b.Foreign {
+		l.MTU = b.MTU
+	}
+	for _, p := range b.Addrs {
+		if !slices.Contains(l.Addrs, p) {
+			l.Addrs = append(slices.Clone(l.Addrs), p)
+		}
+	}
+	k.change(l)
 	return l.Index, false, nil
 }
 
@@ -27,7 +44,14 @@ func (k *fakeKernel) CreateVeth(v netdev.Veth) (int, error) {
 	if _, ok := k.links[v.Host]; ok {
 		return 0, netdev.ErrExists
 	}
-	k.inside[v.Host] = v.Netns
+	ns := k.netns[v.Netns]
+	if _, ok := ns[v.Peer]; ok {
+		return 0, fmt.Errorf("%s in %s: %w", v.Peer, v.Netns, netdev.ErrExists)
+	}
+	k.inside[v.Host] = place{v.Netns, v.Peer}
+	if ns != nil { // else it is none of this world's
+		ns[v.Peer] = &fakeDevice{}
+	}
 	return k.add(netdev.LinkInfo{Name: v.Host, Kind: "veth", MTU: v.MTU}), nil
 }
 
@@ -39,19 +63,56 @@ func (k *fakeKernel) UpVeth(v netdev.Veth) error {
 	if !ok {
 		return netdev.ErrNotFound
 	}
-	l.Up, l.Master = true, k.links[v.Bridge].Index
-	k.busy.Lock()
-	defer k.busy.Unlock()
-	k.links[v.Host] = l
-	k.netns[v.Netns] = fmt.Sprint(v.Peer, v.Addrs, v.Gateways)
+	bridge, ok := k.links[v.Bridge]
+	if !ok || k.netns[v.Netns][v.Peer] == nil {
+		return netdev.ErrNotFound
+	}
+	if l.Master != bridge.Index && k.ports(bridge.Index) >= netdev.MaxBridgePorts {
+		return netdev.ErrBridgeFull
+	}
+	l.Up, l.Master, l.Isolated, l.MTU = true, bridge.Index, v.Isolated, v.MTU
+	k.change(l)
+	k.netns[v.Netns].configure(v)
 	return nil
+}
+
+func (k *fakeKernel) PruneRules(netns string, keep ...int) error {
+	if err := k.step("prune rules"); err != nil {
+		return err
+	}
+	ns := k.netns[netns]
+	for name := range ns {
+		table, isRule := strings.CutPrefix(name, "rule ")
+		if n, _ := strconv.Atoi(table); isRule && !slices.Contains(keep, n) {
+			delete(ns, name)
+		}
+	}
+	return nil
+}
+
+func (k *fakeKernel) Inside(netns string) (inside, error) {
+	ns, ok := k.netns[netns]
+	if !ok {
+		return inside{}, netdev.ErrNotFound
+	}
+	have := inside{links: map[string]netdev.LinkInfo{}}
+	for name, dev := range ns {
+		if strings.HasPrefix(name, "rule ") {
+			continue
+		}
+		have.links[name] = netdev.LinkInfo{Name: name, Up: dev.up, Addrs: dev.addrs}
+		if dev.way {
+			have.way = 1
+		}
+	}
+	return have, nil
 }
 
 func (k *fakeKernel) UpLoopback(netns string) error {
 	if err := k.step("lo"); err != nil {
 		return err
 	}
-	k.netns[netns] = "lo"
+	k.netns[netns]["lo"] = &fakeDevice{up: true}
 	return nil
 }
 
@@ -68,6 +129,9 @@ func (k *fakeKernel) lose(name string) {
 	k.busy.Lock()
 	defer k.busy.Unlock()
 	gone := k.links[name].Index
+	if at, ok := k.inside[name]; ok {
+		delete(k.netns[at.netns], at.peer)
+	}
 	delete(k.links, name)
 	delete(k.inside, name)
 	for other, l := range k.links {
@@ -98,6 +162,11 @@ func (k *fakeKernel) EnsureFIBLink(name string) (int, error) {
 
 func (k *fakeKernel) Routes() ([]netip.Prefix, error) { return k.routes, nil }
 
+func (k *fakeKernel) DefaultUplink([]netdev.LinkInfo) (int, bool, error) {
+	l, ok := k.links[k.way]
+	return l.Index, ok, nil
+}
+
 func (k *fakeKernel) CreateNetns(name string) (string, error) {
 	if err := k.step("netns"); err != nil {
 		return "", err
@@ -106,7 +175,7 @@ func (k *fakeKernel) CreateNetns(name string) (string, error) {
 	if _, ok := k.netns[path]; ok {
 		return "", fmt.Errorf("create namespace %s: %w", name, netdev.ErrExists)
 	}
-	k.netns[path] = ""
+	k.netns[path] = fakeNetns{}
 	return path, nil
 }
 
@@ -116,8 +185,8 @@ func (k *fakeKernel) DeleteNetns(name string) error {
 	}
 	path := k.NetnsPath(name)
 	delete(k.netns, path)
-	for link, inside := range k.inside {
-		if inside == path {
+	for link, at := range k.inside {
+		if at.netns == path {
 			k.lose(link)
 		}
 	}

@@ -24,7 +24,9 @@ type Forwarder interface {
 	DeleteNetwork(index uint16) error
 	Networks() ([]datapath.Network, error)
 
-	Publish(datapath.Publish) (datapath.Publish, error)
+	Publish(datapath.Publish, []netip.Prefix) (datapath.Publish, error)
+	SetAllowed(slot uint32, allow []netip.Prefix) error
+	Allowed(slot uint32) ([]netip.Prefix, error)
 	Unpublish(datapath.Publish) error
 	Publishes() ([]datapath.Publish, error)
 
@@ -58,10 +60,13 @@ type Links interface {
 	CreateVeth(netdev.Veth) (ifindex int, err error)
 	UpVeth(netdev.Veth) error
 	UpLoopback(netns string) error
+	PruneRules(netns string, keep ...int) error
+	Inside(netns string) (inside, error)
 	DeleteLink(name string) error
 	Links() ([]netdev.LinkInfo, error)
 	EnsureFIBLink(name string) (ifindex int, err error)
 	Routes() ([]netip.Prefix, error)
+	DefaultUplink([]netdev.LinkInfo) (ifindex int, ok bool, err error)
 
 	CreateNetns(name string) (path string, err error)
 	DeleteNetns(name string) error
@@ -83,12 +88,40 @@ func (hostLinks) DeleteLink(name string) error                    { return netde
 func (hostLinks) Links() ([]netdev.LinkInfo, error)               { return netdev.Links() }
 func (hostLinks) EnsureFIBLink(name string) (int, error)          { return netdev.EnsureFIBLink(name) }
 func (hostLinks) Routes() ([]netip.Prefix, error)                 { return netdev.Routes() }
-func (hostLinks) DeleteNetns(name string) error                   { return netdev.DeleteNetns(name) }
-func (hostLinks) NetnsPath(name string) string                    { return netdev.NetnsPath(name) }
-func (hostLinks) Processes(path string) ([]int, error)            { return netdev.Processes(path) }
-func (hostLinks) ReservedPorts() (netdev.PortSet, error)          { return netdev.ReadReservedPorts() }
+func (hostLinks) PruneRules(netns string, keep ...int) error {
+	return netdev.PruneRules(netns, keep...)
+}
+
+func (hostLinks) DeleteNetns(name string) error          { return netdev.DeleteNetns(name) }
+func (hostLinks) NetnsPath(name string) string           { return netdev.NetnsPath(name) }
+func (hostLinks) Processes(path string) ([]int, error)   { return netdev.Processes(path) }
+func (hostLinks) ReservedPorts() (netdev.PortSet, error) { return netdev.ReadReservedPorts() }
 
 func (hostLinks) WriteReservedPorts(set netdev.PortSet) error { return netdev.WriteReservedPorts(set) }
+
+func (hostLinks) DefaultUplink(links []netdev.LinkInfo) (ifindex int, ok bool, err error) {
+	return netdev.DefaultUplink(links)
+}
+
+// Inside reads the devices of a namespace, and which of them leads out.
+func (hostLinks) Inside(netns string) (have inside, err error) {
+	err = netdev.Do(netns, func() error {
+		links, err := netdev.Links()
+		if err != nil {
+			return err
+		}
+		have.links = make(map[string]netdev.LinkInfo, len(links))
+		for _, l := range links {
+			have.links[l.Name] = l
+		}
+		have.way, _, err = netdev.DefaultUplink(links)
+		return err
+	})
+	if err != nil {
+		return inside{}, fmt.Errorf("look into %s: %w", netns, err)
+	}
+	return have, nil
+}
 
 // CreateNetns also takes a name at which a creation that was cut short left a
 // file but no namespace.

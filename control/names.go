@@ -3,9 +3,13 @@ package control
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/ebnet/ebnet/control/store"
 )
@@ -30,6 +34,42 @@ func isHostInterface(name string) bool {
 		!slices.ContainsFunc([]byte(digits), func(c byte) bool { return (c < '0' || c > '9') && (c < 'a' || c > 'f') })
 }
 
+// bridgeName names the bridge of a network that wants none of a certain name.
+func bridgeName(id string) string { return "eb-" + id[:12] }
+
+// isBridgeName says whether a link has a name such as bridgeName makes.
+func isBridgeName(name string) bool {
+	return regexp.MustCompile(`^eb-[0-9a-f]{12}$`).MatchString(name)
+}
+
+// stableMAC makes a MAC address of a seed: always the same one, and unlike that
+// of any container, which begins with 02:42.
+func stableMAC(seed string) string {
+	h := sha256.Sum256([]byte(seed))
+	return net.HardwareAddr{0x02, 0xeb, h[0], h[1], h[2], h[3]}.String()
+}
+
+// interfacePrefix and a number from 0 on make the name of an interface inside.
+const interfacePrefix = "eth"
+
+// nextInterface names the interface behind a sandbox's last one. Numbers of
+// interfaces that have gone before it are not used again, so that a lower one
+// was always there first.
+func nextInterface(ats []store.Attachment) string {
+	next := 0
+	for _, at := range ats {
+		if at.HostInterface != "" {
+			next = max(next, interfaceNumber(at)+1)
+		}
+	}
+	return interfacePrefix + strconv.Itoa(next)
+}
+
+func interfaceNumber(at store.Attachment) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(at.Interface, interfacePrefix)) // nextInterface made it
+	return n
+}
+
 // netnsName is the name of a sandbox's namespace. It is kept from the sandbox's
 // creation, whatever prefix the agent is given later.
 func netnsName(sb store.Sandbox) string { return filepath.Base(sb.Netns) }
@@ -38,6 +78,15 @@ func netnsName(sb store.Sandbox) string { return filepath.Base(sb.Netns) }
 // may delete or clear of processes.
 func onHost(sb store.Sandbox) bool {
 	return slices.ContainsFunc(sb.Attachments, func(at store.Attachment) bool { return at.Network == networkHost })
+}
+
+// findAttachment is a sandbox's place on a network.
+func findAttachment(sb store.Sandbox, network string) (store.Attachment, bool) {
+	i := slices.IndexFunc(sb.Attachments, func(at store.Attachment) bool { return at.Network == network })
+	if i < 0 {
+		return store.Attachment{}, false
+	}
+	return sb.Attachments[i], true
 }
 
 // bridged are the attachments that have an interface.
@@ -63,6 +112,14 @@ func gateways(n store.Network) []netip.Addr {
 	var out []netip.Addr
 	for _, s := range n.Subnets {
 		out = append(out, s.Gateway)
+	}
+	return out
+}
+
+func subnets(n store.Network) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range n.Subnets {
+		out = append(out, s.Prefix)
 	}
 	return out
 }

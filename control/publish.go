@@ -121,11 +121,11 @@ func (a *Agent) applyPublish(p store.Publish, back *undo) error {
 	if err != nil {
 		return err
 	}
-	written, err := a.fwd.Publish(entry)
+	written, err := a.fwd.Publish(entry, p.Allow)
 	if errors.Is(err, datapath.ErrExists) {
 		// Nobody has it by the registry, so it is what an earlier failure left.
 		if err = a.fwd.Unpublish(entry); err == nil {
-			written, err = a.fwd.Publish(entry)
+			written, err = a.fwd.Publish(entry, p.Allow)
 		}
 	}
 	if err != nil {

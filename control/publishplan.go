@@ -24,10 +24,10 @@ func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *un
 	if spec.Proto == datapath.SCTP.String() {
 		return fail(api.CodeUnprocessable, "sctp is not supported yet")
 	}
-	if len(create.Allow) > 0 {
-		return fail(api.CodeUnprocessable, "source lists (--allow) are not supported yet")
+	if err := checkSources(create.Allow); err != nil {
+		return fail(api.CodeBadRequest, "%w", err)
 	}
-	network, err := publishNetwork(sb, create.Network)
+	network, err := a.publishNetwork(sb, create.Network)
 	if err != nil {
 		return fail(api.CodeUnprocessable, "%w", err)
 	}
@@ -37,7 +37,7 @@ func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *un
 	}
 	p := store.Publish{
 		Proto: spec.Proto, HostIP: host, HostPort: spec.HostPort, HostPortEnd: spec.HostPortEnd,
-		Sandbox: sb.Name, Network: network, Port: spec.Port, PortEnd: spec.PortEnd, Owner: ownerEbnet,
+		Sandbox: sb.Name, Network: network, Port: spec.Port, PortEnd: spec.PortEnd, Allow: sources(create.Allow), Owner: ownerEbnet,
 	}
 	if err := a.reservePorts(&p, back); err != nil {
 		return store.Publish{}, fmt.Errorf("publish %s: %w", spec, err)
@@ -59,7 +59,7 @@ func checkSpec(s api.PublishSpec) error {
 
 // publishNetwork is the network on which a sandbox is published: the named one,
 // or that of its default route.
-func publishNetwork(sb store.Sandbox, name string) (string, error) {
+func (a *Agent) publishNetwork(sb store.Sandbox, name string) (string, error) {
 	if onHost(sb) {
 		return "", fmt.Errorf("sandbox %s is in the host's own namespace, its ports are the host's already", sb.Name)
 	}
@@ -68,10 +68,16 @@ func publishNetwork(sb store.Sandbox, name string) (string, error) {
 	case len(ats) == 0:
 		return "", fmt.Errorf("sandbox %s has no network", sb.Name)
 	case name == "":
-		return ats[0].Network, nil
+		name = ats[0].Network
+		if way, ok := a.defaultAttachment(sb); ok {
+			name = way.Network
+		}
 	}
 	if _, ok := attachedTo(sb, name); !ok {
 		return "", fmt.Errorf("sandbox %s is not on network %s", sb.Name, name)
+	}
+	if a.want.networks[name].Internal {
+		return "", fmt.Errorf("network %s is internal: nothing outside reaches it", name)
 	}
 	return name, nil
 }

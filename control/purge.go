@@ -82,11 +82,7 @@ func (p purger) run(want desired, st Store) error {
 		}
 	}
 	errs = append(errs, p.deleteVeths(want), p.programs(p.opt.BPFFS))
-	for _, n := range want.networks {
-		if n.OwnsBridge {
-			errs = append(errs, p.links.DeleteLink(n.Bridge))
-		}
-	}
+	errs = append(errs, p.deleteBridges(want))
 	errs = append(errs, p.links.DeleteLink(fibLink))
 	if st != nil {
 		_, err := syncReservedPorts(st, p.links, netdev.PortSet{})
@@ -131,6 +127,30 @@ func (p purger) deleteVeths(want desired) error {
 			return errors.Join(errs...)
 		}
 	}
+}
+
+// deleteBridges removes the networks' bridges, and those of networks of which no
+// store tells, but none that were there before ebnet.
+func (p purger) deleteBridges(want desired) error {
+	links, err := p.links.Links()
+	if err != nil {
+		return err
+	}
+	byName := map[string]netdev.LinkInfo{}
+	for _, l := range links {
+		byName[l.Name] = l
+	}
+	names := strayBridges(byName, want.networks)
+	for _, n := range want.networks {
+		if n.OwnsBridge {
+			names = append(names, n.Bridge)
+		}
+	}
+	var errs []error
+	for _, name := range names {
+		errs = append(errs, p.links.DeleteLink(name))
+	}
+	return errors.Join(errs...)
 }
 
 // forgetFiles removes the folders that nothing is left in, and with all the store.

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/datapath"
 	"github.com/ebnet/ebnet/loader"
 )
@@ -140,31 +139,15 @@ func (p *pass) observe() error {
 }
 
 func (p *pass) observeLinks() error {
-	links, err := p.links.Links()
+	links, err := p.linksByName()
 	if err != nil {
 		return err
 	}
-	p.have.links = make(map[string]netdev.LinkInfo, len(links))
-	for _, l := range links {
-		p.have.links[l.Name] = l
-	}
+	p.have.links = links
 	return nil
 }
 
-// isOwn says whether a link is one of ebnet's.
-func (p *pass) isOwn(name string) bool {
-	if name == fibLink || name == fibLink+"p" || isHostInterface(name) {
-		return true
-	}
-	for _, n := range p.want.networks {
-		if n.Bridge == name {
-			return true
-		}
-	}
-	return false
-}
-
-// run keeps the kernel as it should be until the context ends: whenever links,
+// keep keeps the kernel as it should be until the context ends: whenever links,
 // addresses or routes change, when an operation asks for it, and at an interval.
 func (a *Agent) keep(done <-chan struct{}, changed <-chan struct{}) {
 	const settle = 100 * time.Millisecond // a change seldom comes alone
@@ -175,6 +158,7 @@ func (a *Agent) keep(done <-chan struct{}, changed <-chan struct{}) {
 		case <-done:
 			return
 		case <-interval.C:
+			a.lookInside(done)
 		case <-a.kick:
 		case _, ok := <-changed:
 			if !ok {

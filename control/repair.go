@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 
+	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
 )
@@ -10,14 +11,15 @@ import (
 // bridges makes the networks' bridges and tells the datapath of them.
 func (p *pass) bridges() {
 	// The uplinks come first, for their MTU.
-	uplinks, missing := planUplinks(p.have.links, p.opt.Uplinks, p.isOwn)
-	p.setUplinks(uplinks)
-	for _, name := range missing {
-		p.problem(fmt.Sprintf("uplink %s is not there", name))
+	if err := p.uplinks(); err != nil {
+		p.fail("find the uplinks", err)
 	}
 	index := map[string]int{}
 	wanted := map[uint16]bool{}
 	for _, n := range p.want.networkList() {
+		if n.Driver != api.DriverBridge {
+			continue
+		}
 		wanted[n.Index] = true
 		ifindex, err := p.bridgeOf(n)
 		if err != nil {
@@ -54,10 +56,10 @@ func (p *pass) bridgeOf(n store.Network) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !p.first && !bridgeNeeds(p.have, bridge) {
+	wrong := bridgeNeeds(p.have, bridge)
+	if !p.first && !wrong && fits(p.have, bridge) {
 		return p.have.links[n.Bridge].Index, nil
 	}
-	wrong := bridgeNeeds(p.have, bridge)
 	ifindex, _, err := p.links.EnsureBridge(bridge)
 	if err != nil {
 		return 0, err
@@ -68,29 +70,15 @@ func (p *pass) bridgeOf(n store.Network) (int, error) {
 	return ifindex, p.observeLinks()
 }
 
-func (p *pass) setUplinks(uplinks []uplink) {
-	mtu := 0
-	for _, u := range uplinks {
-		if mtu == 0 || u.mtu < mtu {
-			mtu = u.mtu
-		}
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.live.uplinks, p.live.mtu = uplinks, mtu
-}
-
 // host tells the datapath of the host's own devices and addresses, and puts the
 // programs on its uplinks and sockets. The tables come before the programs.
 func (p *pass) host() {
 	if err := p.settings(); err != nil {
 		p.fail("write settings", err)
 	}
-	addrs := hostAddrs(p.have.links, p.live.uplinks, p.live.bridges)
-	if err := p.fwd.SetHostAddrs(addrs); err != nil {
+	if err := p.setHostAddrs(p.have.links); err != nil {
 		p.fail("write the host's addresses", err)
 	}
-	p.noteAddrs(addrs)
 	if err := p.fwd.SetUplinks(uplinkEntries(p.live.uplinks)); err != nil {
 		p.fail("write uplinks", err)
 	}
@@ -159,17 +147,6 @@ func (p *pass) sockets() error {
 	return nil
 }
 
-func (p *pass) noteAddrs(addrs []datapath.HostAddr) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	clear(p.live.addrs)
-	for _, a := range addrs {
-		if !a.Broadcast {
-			p.live.addrs[a.Addr] = true
-		}
-	}
-}
-
 // leftovers removes what nothing wants: entries before links, so that flows die
 // before their way does, and hooks last.
 func (p *pass) leftovers() {
@@ -186,6 +163,7 @@ func (p *pass) leftovers() {
 			p.fail("delete an endpoint that is gone", err)
 		}
 	}
+	links = append(links, strayBridges(p.have.links, p.want.networks)...)
 	for _, name := range links {
 		if err := p.links.DeleteLink(name); err != nil {
 			p.fail("delete link "+name, err)
@@ -213,49 +191,6 @@ func (p *pass) lost() []int {
 		}
 	}
 	return gone
-}
-
-// published makes the datapath publish what is wanted, and nothing else.
-func (p *pass) published() {
-	want := map[store.PublishKey]datapath.Publish{}
-	for key, pub := range p.want.publishes {
-		entry, err := publishEntry(pub, p.want.sandboxes[pub.Sandbox])
-		if err != nil {
-			p.fail("repair publish", err)
-			continue
-		}
-		want[key] = entry
-		if h := pub.HostIP; !h.IsUnspecified() && !h.IsLoopback() && !p.live.addrs[h] {
-			p.problem(fmt.Sprintf("%s is published, but the host does not own %s", hostSide(pub), h))
-		}
-	}
-	add, remove, slots := diffPublishes(p.have.publishes, want)
-	for _, entry := range remove {
-		if err := p.fwd.Unpublish(entry); err != nil {
-			p.fail("unpublish "+entry.String(), err)
-			continue
-		}
-		p.repaired("publish", entry.String())
-	}
-	for _, key := range add {
-		entry, err := p.fwd.Publish(want[key])
-		if err != nil {
-			p.fail("publish "+want[key].String(), err)
-			continue
-		}
-		slots[key] = entry.Slot
-		p.repaired("publish", entry.String())
-	}
-	p.mu.Lock()
-	p.live.publishes = slots
-	p.mu.Unlock()
-	changed, err := syncReservedPorts(p.store, p.links, p.want.ports())
-	if err != nil {
-		p.fail("reserve published ports", err)
-	}
-	if changed {
-		p.repaired("sysctl", "ip_local_reserved_ports")
-	}
 }
 
 // routes tells of routes that lead into a network's subnet: they or the network

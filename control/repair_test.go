@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/netdev"
 )
 
 // TestRepair breaks what an agent has made, and lets it look.
@@ -34,15 +35,34 @@ func TestRepair(t *testing.T) {
 		"resolver replaced": func(w *world, a *Agent, _ string) {
 			_ = os.WriteFile(filepath.Join(a.opt.NetnsEtc, "ebnet-web", "resolv.conf"), nil, 0o644)
 		},
-		"sysctl reset":    func(w *world, _ *Agent, _ string) { w.reserved.Remove(1, 65535) },
-		"fib link gone":   func(w *world, _ *Agent, _ string) { w.lose(fibLink) },
-		"reboot":          func(w *world, _ *Agent, _ string) { w.reboot() },
+		"sysctl reset":           func(w *world, _ *Agent, _ string) { w.reserved.Remove(1, 65535) },
+		"fib link gone":          func(w *world, _ *Agent, _ string) { w.lose(fibLink) },
+		"reboot":                 func(w *world, _ *Agent, _ string) { w.reboot() },
+		"another bridge deleted": func(w *world, a *Agent, _ string) { w.lose(a.want.networks["blue"].Bridge) },
+		"second link deleted":    func(w *world, a *Agent, _ string) { w.lose(a.want.sandboxes["web"].Attachments[1].HostInterface) },
+		"isolation cleared": func(w *world, a *Agent, _ string) {
+			l := w.links[a.want.sandboxes["web"].Attachments[1].HostInterface]
+			l.Isolated = false
+			w.change(l)
+		},
+		"source list changed": func(w *world, _ *Agent, _ string) {
+			for slot := range w.allowed {
+				w.allowed[slot] = nil
+			}
+		},
+		"stranger's bridge": func(w *world, _ *Agent, _ string) {
+			w.add(netdev.LinkInfo{Name: "eb-0123456789ab", Kind: "bridge", Up: true})
+		},
 		"stranger's link": func(w *world, _ *Agent, _ string) { _, _ = w.CreateVeth(vethOf("eb00000000001")) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)
 			a := w.agent()
-			_, err := a.CreateSandbox(t.Context(), api.SandboxCreate{Name: "web", Publish: []api.PublishSpec{spec("8080-8081:80-81")}})
+			err := all(
+				createNetwork(api.NetworkCreate{Name: "blue", NoICC: true}),
+				createSandbox("web", []string{"default", "blue"}),
+				publish(api.PublishCreate{Spec: spec("8080-8081:80-81"), Allow: prefixes("192.0.2.0/24")}),
+			)(a)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -97,7 +117,9 @@ func TestRestartLooksInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := w.all()
-	w.netns["/fake/ebnet-web"] = ""
+	for _, dev := range w.netns["/fake/ebnet-web"] {
+		*dev = fakeDevice{}
+	}
 	w.agent()
 	if after := w.all(); after != before {
 		t.Errorf("not repaired:\n%s\nbefore:\n%s", after, before)

@@ -41,15 +41,35 @@ func (p *pass) sandbox(sb store.Sandbox) error {
 		p.repaired("resolver", sb.Name)
 	}
 	ats := bridged(sb)
-	if len(ats) == 0 {
-		return p.loopback(sb, name)
-	}
 	var errs []error
-	for _, at := range ats {
-		errs = append(errs, p.endpoint(sb, at))
+	if len(ats) == 0 {
+		errs = append(errs, p.loopback(sb, name))
 	}
-	return errors.Join(errs...)
+	// A namespace that is gone takes all links with it, so what is missing is
+	// found out before the first is made again.
+	missing := make([]needs, len(ats))
+	for i, at := range ats {
+		var err error
+		if missing[i], err = p.missing(sb, at); err != nil {
+			return err
+		}
+	}
+	for i, at := range ats {
+		errs = append(errs, p.endpoint(sb, at, missing[i]))
+	}
+	if p.looksInto(sb) {
+		errs = append(errs, p.links.PruneRules(sb.Netns, tables(sb)...))
+	}
+	err = errors.Join(errs...)
+	if err == nil {
+		delete(p.unsure, sb.Name)
+	}
+	return err
 }
+
+// looksInto says whether a sandbox's inside may be wrong although nothing on the
+// host's side is: an agent that died may have left it half configured.
+func (p *pass) looksInto(sb store.Sandbox) bool { return p.first || p.unsure[sb.Name] }
 
 // loopback repairs a sandbox that has nothing but lo.
 func (p *pass) loopback(sb store.Sandbox, name string) error {
@@ -65,24 +85,34 @@ func (p *pass) loopback(sb store.Sandbox, name string) error {
 	return p.links.UpLoopback(sb.Netns)
 }
 
-// endpoint repairs one attachment, or makes it anew.
-func (p *pass) endpoint(sb store.Sandbox, at store.Attachment) error {
-	name := netnsName(sb)
+// missing compares one attachment with the kernel, and notes it if it is known there.
+func (p *pass) missing(sb store.Sandbox, at store.Attachment) (needs, error) {
+	veth, err := p.veth(sb, at)
+	if err != nil {
+		return needs{}, err
+	}
 	link := p.have.links[at.HostInterface]
 	entry := p.endpointEntry(at, link.Index)
-	need := endpointNeeds(p.have, name, at.HostInterface, entry, p.live.bridges[at.Network])
+	need := endpointNeeds(p.have, netnsName(sb), veth, entry, p.live.bridges[at.Network])
 	if !need.entry {
 		slot := p.have.endpoints[uint32(link.Index)].Slot
 		p.setLive(at.HostInterface, liveEndpoint{sandbox: sb.Name, network: at.Network, ifindex: link.Index, slot: slot})
 	}
-	if need.none() && !p.first {
+	return need, nil
+}
+
+// endpoint repairs one attachment, or makes it anew.
+func (p *pass) endpoint(sb store.Sandbox, at store.Attachment, need needs) error {
+	if need.none() && !p.looksInto(sb) {
 		return nil
 	}
 	veth, err := p.veth(sb, at)
 	if err != nil {
 		return err
 	}
-	if need.netns {
+	name := netnsName(sb)
+	link := p.have.links[at.HostInterface]
+	if !p.have.netns[name] {
 		if err := p.replaceNetns(name); err != nil {
 			return err
 		}
@@ -103,12 +133,10 @@ func (p *pass) endpoint(sb store.Sandbox, at store.Attachment) error {
 			return err
 		}
 	}
-	// An agent that died may have left a sandbox half configured, so the first
-	// look goes inside; it changes nothing where all is well.
-	if err := p.links.UpVeth(veth); err != nil {
+	if err := p.links.UpVeth(veth); err != nil { // changes nothing where all is well
 		return err
 	}
-	if !need.none() {
+	if need != (needs{mtu: need.mtu}) { // another MTU is a change, not a repair
 		p.repaired("sandbox", sb.Name+": "+need.String())
 	}
 	return nil

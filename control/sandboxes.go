@@ -50,7 +50,7 @@ func (a *Agent) describeSandbox(sb store.Sandbox, published []store.Publish) api
 	for _, at := range bridged(sb) {
 		out.Endpoints = append(out.Endpoints, api.Endpoint{
 			Network: at.Network, Interface: at.Interface, Addresses: at.Addresses, MAC: at.MAC,
-			HostInterface: at.HostInterface, HostMAC: at.HostMAC, Gateways: gateways(a.want.networks[at.Network]),
+			HostInterface: at.HostInterface, HostMAC: at.HostMAC, Gateways: ways(a.want.networks[at.Network]),
 		})
 	}
 	for _, p := range published {

@@ -48,6 +48,7 @@ func (a *Agent) removeSandbox(sb store.Sandbox) error {
 		}
 	}
 	a.owners.forget(sb.Name)
+	delete(a.unsure, sb.Name)
 	a.log.Info("sandbox removed", "sandbox", sb.Name)
 	a.releaseReservedPorts()
 	return nil

@@ -1,14 +1,10 @@
 package control
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ebnet/ebnet/control/api"
 )
@@ -32,6 +28,12 @@ func (a *Agent) routes() []route {
 		{"GET /v1/networks/{name}", http.StatusOK, false, func(r *http.Request) (any, error) {
 			return a.Network(r.Context(), r.PathValue("name"))
 		}},
+		{"POST /v1/networks", http.StatusCreated, false, a.serveCreateNetwork},
+		{"DELETE /v1/networks/{name}", http.StatusNoContent, false, func(r *http.Request) (any, error) {
+			return nil, a.RemoveNetwork(r.Context(), r.PathValue("name"))
+		}},
+		{"POST /v1/networks/{name}/connect", http.StatusOK, false, a.serveConnect},
+		{"POST /v1/networks/{name}/disconnect", http.StatusNoContent, false, a.serveDisconnect},
 		{"GET /v1/sandboxes", http.StatusOK, false, func(r *http.Request) (any, error) { return a.Sandboxes(r.Context()) }},
 		{"POST /v1/sandboxes", http.StatusCreated, false, a.serveCreateSandbox},
 		{"GET /v1/sandboxes/{name}", http.StatusOK, false, func(r *http.Request) (any, error) {
@@ -45,6 +47,7 @@ func (a *Agent) routes() []route {
 		}},
 		{"POST /v1/publishes", http.StatusCreated, false, a.servePublish},
 		{"DELETE /v1/publishes", http.StatusOK, false, a.serveUnpublish},
+		{"PATCH /v1/publishes/allow", http.StatusOK, false, a.serveChangeAllow},
 		{"GET /v1/flows", http.StatusOK, false, func(r *http.Request) (any, error) { return a.Flows(r.Context()) }},
 		{"POST /v1/flows/flush", http.StatusOK, false, a.serveFlushFlows},
 		{"GET /v1/status", http.StatusOK, true, func(r *http.Request) (any, error) { return a.Status(r.Context()) }},
@@ -107,49 +110,6 @@ func (a *Agent) reply(w http.ResponseWriter, r *http.Request, status int, answer
 	}
 }
 
-func (a *Agent) serveCreateSandbox(r *http.Request) (any, error) {
-	create, err := decode[api.SandboxCreate](r)
-	if err != nil {
-		return nil, err
-	}
-	if err := mayOwn(r.Context(), create.OwnerPID); err != nil {
-		return nil, err
-	}
-	return a.CreateSandbox(r.Context(), create)
-}
-
-func (a *Agent) servePublish(r *http.Request) (any, error) {
-	create, err := decode[api.PublishCreate](r)
-	if err != nil {
-		return nil, err
-	}
-	return a.Publish(r.Context(), create)
-}
-
-func (a *Agent) serveUnpublish(r *http.Request) (any, error) {
-	spec, err := api.ParseHostSpec(r.URL.Query().Get("spec"))
-	if err != nil {
-		return nil, err
-	}
-	return a.Unpublish(r.Context(), spec)
-}
-
-func (a *Agent) serveFlushFlows(r *http.Request) (any, error) {
-	flush, err := decode[api.FlowsFlush](r)
-	if err != nil {
-		return nil, err
-	}
-	return a.FlushFlows(r.Context(), flush)
-}
-
-func (a *Agent) servePurge(r *http.Request) (any, error) {
-	purge, err := decode[api.Purge](r)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Purge(r.Context(), purge)
-}
-
 // decode reads a body that holds one JSON value with known fields only, so that
 // a mistyped field is an error and not a surprise.
 func decode[T any](r *http.Request) (T, error) {
@@ -163,51 +123,4 @@ func decode[T any](r *http.Request) (T, error) {
 		return body, api.Errorf(api.CodeBadRequest, "read request body: there is more behind its JSON value")
 	}
 	return body, nil
-}
-
-type peerKey struct{}
-
-// withPeer remembers who is at the other end of a connection, as the kernel
-// says it; for http.Server.ConnContext.
-func withPeer(ctx context.Context, conn net.Conn) context.Context {
-	socket, ok := conn.(*net.UnixConn)
-	if !ok {
-		return ctx
-	}
-	peer, err := peerOf(socket)
-	if err != nil {
-		return ctx
-	}
-	return contextWithPeer(ctx, peer)
-}
-
-func contextWithPeer(ctx context.Context, peer *unix.Ucred) context.Context {
-	return context.WithValue(ctx, peerKey{}, peer)
-}
-
-// peerOf asks the kernel which process connected, or listens, at the other end.
-func peerOf(conn *net.UnixConn) (*unix.Ucred, error) {
-	raw, err := conn.SyscallConn()
-	if err != nil {
-		return nil, err
-	}
-	var peer *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) {
-		peer, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	})
-	return peer, errors.Join(err, failed)
-}
-
-// mayOwn refuses a request that binds a sandbox to the life of a process that
-// is neither the one that asks nor at root's disposal.
-func mayOwn(ctx context.Context, pid int) error {
-	if pid == 0 {
-		return nil
-	}
-	peer, ok := ctx.Value(peerKey{}).(*unix.Ucred)
-	if ok && (peer.Uid == 0 || int(peer.Pid) == pid) {
-		return nil
-	}
-	return api.Errorf(api.CodeUnprocessable, "bind sandbox to process %d: only root may name a process other than its own", pid)
 }

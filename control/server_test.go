@@ -51,11 +51,7 @@ func TestServer(t *testing.T) {
 	w := newWorld(t)
 	a := w.agent()
 	w.held[81] = true
-	for _, row := range []struct {
-		request, body string
-		status        int
-		answer        string // contained in it
-	}{
+	serveRows(t, a, []serverRow{
 		{"GET /v1/networks", "", 200, `"name": "default"`},
 		{"GET /v1/networks/default", "", 200, `"bridge": "ebnet0"`},
 		{"GET /v1/networks/none", "", 200, `"driver": "none"`},
@@ -74,7 +70,7 @@ func TestServer(t *testing.T) {
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"lan"}]}`, 404, `there is no network \"lan\"`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"default","ip":"10.9.9.9"}]}`, 422, `outside of the subnet`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"none","ip":"10.9.9.9"}]}`, 422, `has no addresses`},
-		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"default","mac":"01:00:5e:00:00:01"}]}`, 400, `MAC address`},
+		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"default","mac":"01:00:5e:00:00:01"}]}`, 400, `01:00:5e:00:00:01 is not the address of one interface`},
 		{"POST /v1/sandboxes", `{"name":"x","owner_pid":1}`, 422, `only root`},
 		{"POST /v1/publishes", publishBody("8080:80"), 201, `"host_ip": "0.0.0.0"`},
 		{"POST /v1/publishes", publishBody("8080:80"), 409, `publish 8080:80/tcp: 0.0.0.0:8080/tcp is published already to sandbox web`},
@@ -104,7 +100,20 @@ func TestServer(t *testing.T) {
 		{"GET /v1/openapi.json", "", 200, `openapi`},
 		{"GET /v2/networks", "", 404, `there is no such path or method`},
 		{"PUT /v1/networks", "", 404, `there is no such path or method`},
-	} {
+	})
+}
+
+// serverRow is a request and what is expected of its answer.
+type serverRow struct {
+	request, body string
+	status        int
+	answer        string // contained in it
+}
+
+// serveRows asks an agent one thing after the other.
+func serveRows(t *testing.T, a *Agent, rows []serverRow) {
+	t.Helper()
+	for _, row := range rows {
 		method, path, _ := strings.Cut(row.request, " ")
 		answer := httptest.NewRecorder()
 		a.Handler().ServeHTTP(answer, httptest.NewRequest(method, path, strings.NewReader(row.body)))

@@ -55,6 +55,14 @@ func (d desired) published(sandbox string) []store.Publish {
 	return out
 }
 
+// members are the sandboxes on a network, by name.
+func (d desired) members(network string) []store.Sandbox {
+	return slices.DeleteFunc(d.sandboxList(), func(sb store.Sandbox) bool {
+		_, on := findAttachment(sb, network)
+		return !on
+	})
+}
+
 // ports are the host ports of all publishes, whatever their address and protocol.
 func (d desired) ports() netdev.PortSet {
 	var set netdev.PortSet
@@ -85,6 +93,7 @@ func sortPublishes(ps []store.Publish) {
 // change is what one transaction puts into the desired state and takes out.
 type change struct {
 	putNetworks  []store.Network
+	delNetworks  []string
 	putSandboxes []store.Sandbox
 	delSandboxes []string
 	putPublishes []store.Publish
@@ -94,6 +103,11 @@ type change struct {
 func (c change) write(tx *store.Tx) error {
 	for _, n := range c.putNetworks {
 		if err := tx.PutNetwork(n); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.delNetworks {
+		if err := tx.DeleteNetwork(name); err != nil {
 			return err
 		}
 	}
@@ -123,6 +137,9 @@ func (c change) write(tx *store.Tx) error {
 func (c change) apply(d desired) {
 	for _, n := range c.putNetworks {
 		d.networks[n.Name] = n
+	}
+	for _, name := range c.delNetworks {
+		delete(d.networks, name)
 	}
 	for _, sb := range c.putSandboxes {
 		d.sandboxes[sb.Name] = sb

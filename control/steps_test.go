@@ -1,53 +1,17 @@
 package control
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"testing"
-
-	"github.com/ebnet/ebnet/control/api"
 )
-
-// operations are what people do, and what is there before.
-func operations() map[string]struct{ before, do func(*Agent) error } {
-	create := func(name string, specs ...string) func(*Agent) error {
-		return func(a *Agent) error {
-			c := api.SandboxCreate{Name: name}
-			for _, s := range specs {
-				c.Publish = append(c.Publish, spec(s))
-			}
-			_, err := a.CreateSandbox(context.Background(), c)
-			return err
-		}
-	}
-	return map[string]struct{ before, do func(*Agent) error }{
-		"create":         {func(*Agent) error { return nil }, create("web", "8080:80", "5353:53/udp")},
-		"create another": {create("web", "8080:80"), create("db", "0:5432")},
-		"create none": {func(*Agent) error { return nil }, func(a *Agent) error {
-			_, err := a.CreateSandbox(context.Background(), api.SandboxCreate{Name: "n", Networks: []api.Attachment{{Network: "none"}}})
-			return err
-		}},
-		"publish": {create("web"), func(a *Agent) error {
-			_, err := a.Publish(context.Background(), api.PublishCreate{Spec: spec("8000-8010:8000-8010")})
-			return err
-		}},
-		"unpublish": {create("web", "8080:80"), func(a *Agent) error {
-			_, err := a.Unpublish(context.Background(), hostSpec("8080"))
-			return err
-		}},
-		"remove": {create("web", "8080:80"), func(a *Agent) error { return a.RemoveSandbox(context.Background(), "web") }},
-	}
-}
 
 // TestFailureAtEachStep makes each change that an operation makes fail, one after
 // the other. Then all is as before: at once, or for removals, which cannot be
 // taken back, after the reconcile that they ask for.
 func TestFailureAtEachStep(t *testing.T) {
 	for name, op := range operations() {
-		removal := strings.Contains(name, "remove") || strings.Contains(name, "unpublish")
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				w := newWorld(t)
@@ -60,7 +24,7 @@ func TestFailureAtEachStep(t *testing.T) {
 				err := op.do(a)
 				steps := slices.Clone(w.calls)
 				w.arm(0, false)
-				if err == nil && len(steps) >= at && slices.Contains(steps[:at], "reserved ports") && removal {
+				if err == nil && len(steps) >= at && slices.Contains(steps[:at], "reserved ports") && op.removal {
 					// The ports are no longer published; that they are still
 					// reserved is left to a reconcile.
 					if len(a.kick) == 0 {
@@ -77,7 +41,7 @@ func TestFailureAtEachStep(t *testing.T) {
 				if !errors.Is(err, errInjected) {
 					t.Fatalf("step %d: error %v does not tell the cause", at, err)
 				}
-				if removal {
+				if op.removal {
 					if len(a.kick) == 0 {
 						t.Errorf("step %d (%s): no reconcile asked for", at, steps[at-1])
 					}
@@ -100,7 +64,11 @@ func TestFailureAtEachStep(t *testing.T) {
 
 // takenNow tells what the agent has given out.
 func takenNow(a *Agent) string {
-	return fmt.Sprintf("%d addresses and %d ports", a.pools[networkDefault].Taken(), a.registry.Count())
+	addrs := 0
+	for _, pool := range a.pools {
+		addrs += pool.Taken()
+	}
+	return fmt.Sprintf("%d networks with %d addresses, and %d ports", len(a.pools), addrs, a.registry.Count())
 }
 
 // TestDeathAtEachStep kills the agent at each change that an operation makes. The

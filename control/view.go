@@ -53,7 +53,9 @@ func (a *Agent) MetricsView() MetricsView {
 	}
 	v.Reconciles.Buckets = maps.Clone(a.runs.Buckets)
 	for _, n := range a.want.networks {
-		v.Networks[n.Index] = n.Name
+		if n.Index != 0 {
+			v.Networks[n.Index] = n.Name
+		}
 	}
 	for _, ep := range a.live.endpoints {
 		v.Sandboxes[ep.slot] = SandboxView{Network: ep.network, Sandbox: ep.sandbox, Ifindex: ep.ifindex}

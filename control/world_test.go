@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -102,11 +103,17 @@ func (w *world) all() string {
 	}
 	var out strings.Builder
 	out.WriteString(w.String())
+	for _, n := range state.Networks {
+		fmt.Fprint(&out, "\nnetwork ", n.Name, n.Driver, n.Index, subnets(n))
+	}
 	for _, sb := range state.Sandboxes {
-		out.WriteString("\nsandbox " + sb.Name)
+		fmt.Fprint(&out, "\nsandbox ", sb.Name)
+		for _, at := range sb.Attachments {
+			fmt.Fprint(&out, " ", at.Network, at.Interface, at.Addresses)
+		}
 	}
 	for _, p := range state.Publishes {
-		out.WriteString("\npublish " + p.Key().String())
+		fmt.Fprint(&out, "\npublish ", p.Key(), p.Network, p.Allow)
 	}
 	files, err := filepath.Glob(filepath.Join(w.dir, "netns", "*", "*"))
 	if err != nil {
@@ -137,7 +144,7 @@ func (w *world) reboot() {
 	fresh := newFakeKernel()
 	w.links, w.inside, w.netns, w.programs = fresh.links, fresh.inside, fresh.netns, fresh.programs
 	w.endpoints, w.networks, w.publishes = fresh.endpoints, fresh.networks, fresh.publishes
-	w.reserved = fresh.reserved
+	w.reserved, w.allowed, w.addrs = fresh.reserved, fresh.allowed, nil
 }
 
 func (w *world) exists(a *Agent, sandbox string) bool {

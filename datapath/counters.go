@@ -149,11 +149,11 @@ func (d *Datapath) PublishFlows() (map[uint32]uint64, error) {
 	defer d.mu.Unlock()
 	out := make(map[uint32]uint64, len(d.publishes.used))
 	for slot := range d.publishes.used {
-		var s bpf.EbnetPublishSlot
-		if err := d.maps.PublishSlots.Lookup(slot, &s); err != nil {
+		var n uint64
+		if err := d.maps.PublishFlows.Lookup(slot, &n); err != nil {
 			return nil, fmt.Errorf("read flows of publish %d: %w", slot, err)
 		}
-		out[slot] = s.Flows
+		out[slot] = n
 	}
 	return out, nil
 }

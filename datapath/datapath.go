@@ -8,6 +8,8 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"math"
+	"net/netip"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -33,6 +35,8 @@ type Datapath struct {
 	mu        sync.Mutex // serialises changes and guards the slots
 	endpoints slots
 	publishes slots
+	lists     slots                     // of sources
+	prefixes  map[uint32][]netip.Prefix // what a list lets in, in order
 }
 
 // Open takes the maps, which may be in use already, and the program that
@@ -43,6 +47,8 @@ func Open(maps *bpf.EbnetMaps, sweep *ebpf.Program) (*Datapath, error) {
 		sweep:     sweep,
 		endpoints: newSlots(0, maps.Slots.MaxEntries()),
 		publishes: newSlots(1, maps.PublishSlots.MaxEntries()),
+		lists:     newSlots(1, math.MaxUint32>>1),
+		prefixes:  map[uint32][]netip.Prefix{},
 	}
 	eps, err := d.Endpoints()
 	if err != nil {
@@ -58,7 +64,7 @@ func Open(maps *bpf.EbnetMaps, sweep *ebpf.Program) (*Datapath, error) {
 	for _, p := range pubs {
 		d.publishes.take(p.Slot)
 	}
-	return d, nil
+	return d, d.readLists()
 }
 
 // slots hands out indexes of an array, the one longest free first, so that

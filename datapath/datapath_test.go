@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/cilium/ebpf/rlimit"
@@ -65,11 +66,11 @@ func TestPublishIsWholeOrNothing(t *testing.T) {
 	held := datapath.Publish{
 		Proto: datapath.TCP, Host: ip("0.0.0.0"), HostPort: 8005, HostPortEnd: 8005, Target: ip("172.18.0.2"), Port: 80,
 	}
-	held, err := d.Publish(held)
+	held, err := d.Publish(held, nil)
 	check(t, err)
 	wide := held
 	wide.HostPort, wide.HostPortEnd = 8000, 8010
-	if _, err := d.Publish(wide); !errors.Is(err, datapath.ErrExists) {
+	if _, err := d.Publish(wide, nil); !errors.Is(err, datapath.ErrExists) {
 		t.Fatalf("publish over a held port: %v, want ErrExists", err)
 	}
 	got, err := d.Publishes()
@@ -81,7 +82,7 @@ func TestPublishIsWholeOrNothing(t *testing.T) {
 		t.Fatalf("%d ports reserved, want 1", n)
 	}
 	check(t, d.Unpublish(held))
-	wide, err = d.Publish(wide)
+	wide, err = d.Publish(wide, nil)
 	check(t, err)
 	if got, err = d.Publishes(); err != nil || len(got) != 1 || got[0] != wide {
 		t.Fatalf("published range reads back as %v (%v), want %v", got, err, wide)
@@ -113,7 +114,7 @@ func TestPublishLastPort(t *testing.T) {
 	p := datapath.Publish{
 		Proto: datapath.UDP, Host: ip("::"), HostPort: 65530, HostPortEnd: 65535, Target: ip("fd00::2"), Port: 65530,
 	}
-	p, err := d.Publish(p)
+	p, err := d.Publish(p, nil)
 	check(t, err)
 	got, err := d.Publishes()
 	check(t, err)
@@ -193,4 +194,43 @@ func TestHostAddrsAreReplaced(t *testing.T) {
 	if n != 1 || flags != uint32(bpf.EbnetHostAddrFlagHOST_ADDR_GATEWAY) {
 		t.Fatalf("%d addresses, flags %d; want one, a gateway", n, flags)
 	}
+}
+
+func TestSourceListsReadBack(t *testing.T) {
+	d, objs := open(t)
+	p := datapath.Publish{
+		Proto: datapath.TCP, Host: ip("0.0.0.0"), HostPort: 80, HostPortEnd: 80, Target: ip("172.18.0.2"), Port: 80,
+	}
+	want := []netip.Prefix{
+		netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("192.0.2.1/32"),
+		netip.MustParsePrefix("::/0"), netip.MustParsePrefix("fd00::/8"),
+	}
+	p, err := d.Publish(p, []netip.Prefix{want[3], netip.MustParsePrefix("10.1.2.3/8"), want[1], want[0], want[2]})
+	check(t, err)
+	d2, err := datapath.Open(&objs.EbnetMaps, objs.EbnetSweep)
+	check(t, err)
+	got, err := d2.Allowed(p.Slot)
+	check(t, err)
+	if !slices.Equal(got, want) {
+		t.Fatalf("source list reads back as %v, want %v", got, want)
+	}
+	check(t, d2.SetAllowed(p.Slot, nil))
+	if got, err = d2.Allowed(p.Slot); err != nil || len(got) != 0 {
+		t.Fatalf("source list after it was taken away: %v (%v)", got, err)
+	}
+	check(t, d2.SetAllowed(p.Slot, want))
+	check(t, d2.Unpublish(p))
+	if n, err := usageOf(d2, "prefixes"); err != nil || n != 0 {
+		t.Fatalf("%d prefixes left (%v) after all is unpublished", n, err)
+	}
+}
+
+func usageOf(d *datapath.Datapath, name string) (int, error) {
+	all, err := d.MapUsage()
+	for _, u := range all {
+		if u.Name == name {
+			return u.Entries, err
+		}
+	}
+	return -1, err
 }

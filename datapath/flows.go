@@ -66,7 +66,7 @@ func (d *Datapath) describe(m *ebpf.Map, h half, now uint32) Flow {
 		Proto: Proto(h.key.Proto),
 		Src:   fromAddrPort(h.key.Src, h.key.Sport), Dst: fromAddrPort(h.key.Dst, h.key.Dport),
 		NATSrc: fromAddrPort(f.Nat.Src, f.Nat.Sport), NATDst: fromAddrPort(f.Nat.Dst, f.Nat.Dport),
-		Kind: FlowKind(f.Kind), State: stateOf(f.State), Endpoint: f.Endpoint, Publish: f.Publish,
+		Kind: FlowKind(f.Kind), State: stateOf(f.State), Endpoint: uint32(f.Endpoint), Publish: f.Publish,
 		Age: since(f.Created, now), Idle: idle,
 		Packets: packets, Bytes: bytes,
 	}
@@ -149,7 +149,7 @@ func (l lives) has(f bpf.EbnetFlow) bool {
 	if FlowKind(f.Kind) == KindHost {
 		return true
 	}
-	gen, ok := l.endpoints[f.Endpoint]
+	gen, ok := l.endpoints[uint32(f.Endpoint)]
 	if !ok || gen != f.EndpointGen {
 		return false
 	}

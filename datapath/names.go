@@ -53,6 +53,7 @@ const (
 	DropSource      = DropReason(bpf.EbnetDropReasonDROP_SOURCE)
 	DropIsolated    = DropReason(bpf.EbnetDropReasonDROP_ISOLATED)
 	DropDirect      = DropReason(bpf.EbnetDropReasonDROP_DIRECT)
+	DropNotAllowed  = DropReason(bpf.EbnetDropReasonDROP_NOT_ALLOWED)
 	DropNoRoute     = DropReason(bpf.EbnetDropReasonDROP_NO_ROUTE)
 	DropNoPort      = DropReason(bpf.EbnetDropReasonDROP_NO_PORT)
 	DropFlowTable   = DropReason(bpf.EbnetDropReasonDROP_FLOW_TABLE)
@@ -71,6 +72,7 @@ var dropNames = [...]string{
 	DropSource:      "source",
 	DropIsolated:    "isolated",
 	DropDirect:      "direct",
+	DropNotAllowed:  "not_allowed",
 	DropNoRoute:     "no_route",
 	DropNoPort:      "no_port",
 	DropFlowTable:   "flow_table",
@@ -130,13 +132,14 @@ const (
 	KindPublish    = FlowKind(bpf.EbnetFlowKindKIND_PUBLISH)
 	KindMasquerade = FlowKind(bpf.EbnetFlowKindKIND_MASQ)
 	KindHairpin    = FlowKind(bpf.EbnetFlowKindKIND_HAIRPIN)
-	KindHost       = FlowKind(bpf.EbnetFlowKindKIND_HOST) // the host's own
+	KindForward    = FlowKind(bpf.EbnetFlowKindKIND_FORWARD) // without translation
+	KindHost       = FlowKind(bpf.EbnetFlowKindKIND_HOST)    // the host's own
 	flowKinds      = FlowKind(bpf.EbnetFlowKindFLOW_KINDS)
 )
 
 var kindNames = [...]string{
 	KindPublish: "publish", KindMasquerade: "masquerade",
-	KindHairpin: "hairpin", KindHost: "host",
+	KindHairpin: "hairpin", KindForward: "forward", KindHost: "host",
 }
 
 var _ = [1]struct{}{}[len(kindNames)-int(flowKinds)]

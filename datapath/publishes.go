@@ -23,9 +23,10 @@ type Publish struct {
 	Port        uint16 // where HostPort leads; those after it follow one by one
 }
 
-// Publish makes the ports reachable, all of them or none. It fills Slot. The
-// error wraps ErrExists or ErrFull.
-func (d *Datapath) Publish(p Publish) (_ Publish, err error) {
+// Publish makes the ports reachable, all of them or none, for the sources that
+// allow lists or, where it is empty, for anyone. It fills Slot. The error wraps
+// ErrExists or ErrFull.
+func (d *Datapath) Publish(p Publish, allow []netip.Prefix) (_ Publish, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 
@@ -39,14 +40,14 @@ func (d *Datapath) Publish(p Publish) (_ Publish, err error) {
 			for port := int(p.HostPort); port < done; port++ {
 				err = errors.Join(err, d.deletePort(p, uint16(port)))
 			}
+			err = errors.Join(err, d.setAllowed(p.Slot, nil))
 			d.publishes.release(p.Slot)
 		}
 	}()
-	var life bpf.EbnetPublishSlot
-	if err = d.maps.PublishSlots.Lookup(p.Slot, &life); err != nil {
+	if err = d.maps.PublishFlows.Put(p.Slot, uint64(0)); err != nil {
 		return Publish{}, err
 	}
-	if err = d.maps.PublishSlots.Put(p.Slot, bpf.EbnetPublishSlot{Gen: life.Gen}); err != nil {
+	if err = d.setAllowed(p.Slot, allow); err != nil {
 		return Publish{}, err
 	}
 	for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
@@ -121,6 +122,9 @@ func (d *Datapath) Unpublish(p Publish) error {
 	// A packet that met the port before it went may have made one more flow.
 	if err == nil {
 		if err := d.endPublish(have.Slot); err != nil {
+			return fmt.Errorf("unpublish %s: %w", p, err)
+		}
+		if err := d.setAllowed(have.Slot, nil); err != nil {
 			return fmt.Errorf("unpublish %s: %w", p, err)
 		}
 		d.publishes.release(have.Slot)

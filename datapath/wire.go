@@ -14,10 +14,13 @@ import (
 // toAddr encodes an address of either family, IPv4 as v4-mapped; the zero
 // netip.Addr becomes all zero, which the programs read as "none".
 func toAddr(a netip.Addr) bpf.EbnetAddr {
-	var out bpf.EbnetAddr
 	if !a.IsValid() {
-		return out
+		return bpf.EbnetAddr{}
 	}
+	return toAddr16(a)
+}
+
+func toAddr16(a netip.Addr) (out bpf.EbnetAddr) {
 	b := a.As16()
 	for i := range out.W {
 		out.W[i] = binary.NativeEndian.Uint32(b[4*i:])
@@ -30,11 +33,22 @@ func fromAddr(a bpf.EbnetAddr) netip.Addr {
 	if a.W == [4]uint32{} {
 		return netip.Addr{}
 	}
+	return fromAddr16(a).Unmap()
+}
+
+func fromAddr16(a bpf.EbnetAddr) netip.Addr {
 	var b [16]byte
 	for i, w := range a.W {
 		binary.NativeEndian.PutUint32(b[4*i:], w)
 	}
-	return netip.AddrFrom16(b).Unmap()
+	return netip.AddrFrom16(b)
+}
+
+// toWord turns a number into network order, or back.
+func toWord(n uint32) uint32 {
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], n)
+	return binary.NativeEndian.Uint32(b[:])
 }
 
 // toPort and fromPort are the same turn of two bytes.

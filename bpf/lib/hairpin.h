@@ -16,19 +16,23 @@
  * itself the gateway stands in for it: no host would believe a packet from its
  * own address.
  */
-static __noinline int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
-				       struct endpoint *from)
+CHECKED_ALONE int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
+				   struct endpoint *from)
 {
-	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
 	struct port_search s = { .skb = skb, .p = p };
 	struct endpoint *client;
+	struct publish *pub;
 	struct network *net;
-	__u32 i = from->network;
+	__u32 i;
 	int err;
 
+	if (!p || !from)
+		return DROP(DROP_INVALID);
+	pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
 	if (!pub)
 		return PASS;
 	s.d = draft_begin(KIND_HAIRPIN, p);
+	i = from->network;
 	net = bpf_map_lookup_elem(&networks, &i);
 	if (!s.d || !net)
 		return DROP(DROP_FLOW_TABLE);

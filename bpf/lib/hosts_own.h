@@ -17,16 +17,20 @@ static __always_inline bool is_echo_request(const struct pkt *p)
 }
 
 /* A new flow of the host's own towards an uplink. */
-static __noinline int host_opens(struct __sk_buff *skb, const struct pkt *p)
+CHECKED_ALONE int host_opens(struct __sk_buff *skb, const struct pkt *p)
 {
-	struct draft *d = draft_begin(KIND_HOST, p);
+	struct tuple answer;
+	struct draft *d;
 	bool taken;
 
-	if (!d)
+	if (!p)
 		return PASS;
-	tuple_reverse(&d->answer, &p->t);
-	taken = tuple_taken(&d->answer);
+	tuple_reverse(&answer, &p->t);
+	taken = tuple_taken(&answer);
 	if (!taken && !is_echo_request(p))
+		return PASS;
+	d = draft_begin(KIND_HOST, p);
+	if (!d)
 		return PASS;
 	d->first.flags = d->back.flags = FLOW_TO_HOST;
 	if (taken)

@@ -55,6 +55,23 @@ struct {
 	__type(value, struct publish_slot);
 } publish_slots SEC(".maps");
 
+/* The source lists of publishes, all in one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, MAX_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct prefix_key);
+	__type(value, __u8);
+} prefixes SEC(".maps");
+
+/* Flows that a publish has had, by its slot. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_PUBLISHES);
+	__type(key, __u32);
+	__type(value, __u64);
+} publish_flows SEC(".maps");
+
 /* How many publishes hold a port, on whatever address: what bind() asks first. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -81,6 +98,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct uplink);
 } uplinks SEC(".maps");
+
+/* Link headers, by a hash of the neighbour and its device. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_NEXT_HOPS);
+	__type(key, __u32);
+	__type(value, struct next_hop);
+} next_hops SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -49,14 +49,34 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
 	return searched(&s);
 }
 
-/* A new flow from a container to the outside. */
-static __noinline int masq_from_ctr(struct __sk_buff *skb, const struct pkt *p,
-				    const struct endpoint *from)
+/*
+ * A network without masquerade: the packet keeps its container's address. Its
+ * flow is what lets the answers in, and only them.
+ */
+static __always_inline int forward_make(const struct pkt *p, struct draft *d)
 {
-	struct draft *d = draft_begin(KIND_MASQ, p);
+	long err;
+
+	tuple_reverse(&d->answer, &d->first.nat);
+	if (tuple_taken(&d->answer))
+		return DROP(DROP_NO_PORT);
+	err = flow_make(p, d);
+	if (err == -EEXIST)
+		return DROP(DROP_NO_PORT);
+	return err && err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+}
+
+/* A new flow from a container to the outside. */
+CHECKED_ALONE int open_from_ctr(struct __sk_buff *skb, const struct pkt *p,
+				const struct endpoint *from, bool masquerade)
+{
 	struct route rt = {};
+	struct draft *d;
 	int err;
 
+	if (!p || !from)
+		return DROP(DROP_INVALID);
+	d = draft_begin(masquerade ? KIND_MASQ : KIND_FORWARD, p);
 	if (!d)
 		return DROP(DROP_FLOW_TABLE);
 	if (p->ttl <= 1)
@@ -64,7 +84,6 @@ static __noinline int masq_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 	err = find_route(skb, p, &rt);
 	if (err)
 		return err;
-	d->first.nat.src = rt.src;
 	d->first.iif = skb->ifindex;
 	d->first.oif = rt.oif;
 	d->first.endpoint = from->slot;
@@ -72,6 +91,9 @@ static __noinline int masq_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 	d->first.network = from->network;
 	d->back.oif = skb->ifindex;
 	d->back.flags = FLOW_TO_CONTAINER;
+	if (!masquerade)
+		return forward_make(p, d);
+	d->first.nat.src = rt.src;
 	return masq_make(skb, p, d);
 }
 

@@ -3,7 +3,7 @@
 #ifndef EBNET_OUTPUT_H
 #define EBNET_OUTPUT_H
 
-#include "flow.h"
+#include "next_hop.h"
 #include "rewrite.h"
 
 /* Kernel 6.7; what older kernels refuse is asked again without it. */
@@ -45,21 +45,15 @@ static __always_inline int uplink_source(struct route *rt)
  */
 static __noinline int find_route(struct __sk_buff *skb, const struct pkt *p, struct route *rt)
 {
-	struct bpf_fib_lookup fib = { .family = 2 /* AF_INET */, .l4_protocol = p->t.proto };
-	struct settings *cfg;
-	__u32 zero = 0;
+	struct bpf_fib_lookup fib = { .l4_protocol = p->t.proto };
 	long ret;
 
-	cfg = bpf_map_lookup_elem(&config, &zero);
-	if (!cfg)
-		return DROP(DROP_NO_ROUTE);
-	fib.ifindex = cfg->fib_ifindex;
 	fib.ipv4_src = p->t.src.w[3];
 	fib.ipv4_dst = p->t.dst.w[3];
-	ret = bpf_fib_lookup(skb, &fib, sizeof(fib), FIB_LOOKUP_SRC);
+	ret = ask_fib(skb, &fib, FIB_LOOKUP_SRC);
 	rt->src = addr_v4(fib.ipv4_src);
 	if (ret == -EINVAL) {
-		ret = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+		ret = ask_fib(skb, &fib, 0);
 		rt->src = addr_v4(0);
 	}
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
@@ -72,9 +66,10 @@ static __noinline int find_route(struct __sk_buff *skb, const struct pkt *p, str
 
 static __always_inline enum pkt_path path_of(__u8 kind)
 {
-	return kind == KIND_PUBLISH ? PATH_PUBLISH
-	       : kind == KIND_MASQ  ? PATH_MASQUERADE
-				    : PATH_HAIRPIN;
+	return kind == KIND_PUBLISH   ? PATH_PUBLISH
+	       : kind == KIND_MASQ    ? PATH_MASQUERADE
+	       : kind == KIND_FORWARD ? PATH_FORWARD
+				      : PATH_HAIRPIN;
 }
 
 /* Counts a container's packet for its network, and for those it leaves and reaches. */
@@ -100,15 +95,17 @@ static __always_inline void count_flow_packet(struct __sk_buff *skb, const struc
  * Sends a packet along its flow; NULL is one that was evicted as soon as made.
  * Invalidates packet pointers, and f.
  */
-static __always_inline int along(struct __sk_buff *skb, const struct pkt *p, struct flow *f,
-				 enum direction dir)
+CHECKED_ALONE int along(struct __sk_buff *skb, const struct pkt *p, struct flow *f,
+			enum direction dir)
 {
+	__u8 header[ETH_HLEN];
+	bool known = false;
 	struct tuple nat;
 	__u32 oif;
 	__u8 flags;
 	int err;
 
-	if (!f)
+	if (!p || !f)
 		return DROP(DROP_FLOW_TABLE);
 	nat = f->nat;
 	oif = f->oif;
@@ -122,13 +119,22 @@ static __always_inline int along(struct __sk_buff *skb, const struct pkt *p, str
 	if (p->ttl <= 1)
 		return DROP(DROP_TTL);
 	count_flow_packet(skb, p, f, dir);
+	if (!(flags & FLOW_TO_CONTAINER)) {
+		known = hop_header(f, header);
+		if (!known)
+			hop_renew(skb, f);
+	}
 	flow_touch(p, f); /* may move it: f is not to be read any more */
 	err = rewrite(skb, p, &nat, 1);
 	if (err)
 		return err;
 	if (flags & FLOW_TO_CONTAINER)
 		return to_container(skb, oif);
-	return bpf_redirect_neigh(oif, NULL, 0, 0);
+	if (!known)
+		return bpf_redirect_neigh(oif, NULL, 0, 0);
+	if (bpf_skb_store_bytes(skb, 0, header, sizeof(header), 0))
+		return DROP(DROP_REWRITE);
+	return bpf_redirect(oif, 0);
 }
 
 #endif

@@ -5,6 +5,18 @@
 
 #include "ports.h"
 
+/* May this source connect? The list is that of the publish at this moment. */
+static __always_inline bool source_allowed(__u32 list, const struct addr *src)
+{
+	struct prefix_key key = {
+		.bits = 160,
+		.list = bpf_htonl(list << 1 | addr_is_v4(src)),
+		.addr = *src,
+	};
+
+	return !list || bpf_map_lookup_elem(&prefixes, &key);
+}
+
 /* Fills what a flow to a publish's container has on both halves. */
 static __always_inline int publish_flow(struct flow *f, const struct publish *pub,
 					const struct pkt *p)
@@ -15,6 +27,8 @@ static __always_inline int publish_flow(struct flow *f, const struct publish *pu
 
 	if (!ep || !life)
 		return DROP(DROP_NO_ENDPOINT);
+	if (!source_allowed(life->list, &p->t.src))
+		return DROP(DROP_NOT_ALLOWED);
 	f->nat = p->t;
 	f->nat.dst = pub->addr;
 	f->nat.dport = pub->port;
@@ -46,10 +60,10 @@ static __always_inline bool publish_claims(const struct pkt *p, struct draft *d)
 
 static __always_inline void count_publish(__u32 slot)
 {
-	struct publish_slot *life = bpf_map_lookup_elem(&publish_slots, &slot);
+	__u64 *n = bpf_map_lookup_elem(&publish_flows, &slot);
 
-	if (life)
-		__sync_fetch_and_add(&life->flows, 1);
+	if (n)
+		__sync_fetch_and_add(n, 1);
 }
 
 /*
@@ -84,12 +98,15 @@ static __always_inline bool source_is_martian(const struct addr *src)
 }
 
 /* A new flow from outside to a published port. Returns PASS where there is none. */
-static __noinline int publish_from_ext(struct __sk_buff *skb, const struct pkt *p)
+CHECKED_ALONE int publish_from_ext(struct __sk_buff *skb, const struct pkt *p)
 {
-	struct publish *pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
 	struct port_search s = { .skb = skb, .p = p };
+	struct publish *pub;
 	int err;
 
+	if (!p)
+		return DROP(DROP_INVALID);
+	pub = publish_lookup(&p->t.dst, p->t.dport, p->t.proto);
 	if (!pub)
 		return PASS;
 	if (source_is_martian(&p->t.src))

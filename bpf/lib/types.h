@@ -13,10 +13,12 @@
 #define MAX_NETWORKS 1024
 #define MAX_PUBLISHES 262144
 #define MAX_PORTS 1048576
+#define MAX_PREFIXES 1048576
 #define MAX_HOST_ADDRS 4096
 #define MAX_UPLINKS 256
 #define MAX_FLOW_HALVES 1048576
 #define MAX_NEW_HALVES 131072
+#define MAX_NEXT_HOPS 4096 /* a power of two */
 #define MAX_SOCK_ORIGINS 65536
 
 /* An address of either family; IPv4 is v4-mapped (::ffff:a.b.c.d). */
@@ -44,6 +46,7 @@ enum flow_kind {
 	KIND_PUBLISH, /* outside to a published port */
 	KIND_MASQ, /* container to the outside */
 	KIND_HAIRPIN, /* container to a published port of its host */
+	KIND_FORWARD, /* container to the outside, with its own address */
 	KIND_HOST, /* the host's own, seen so that containers keep clear of it */
 	FLOW_KINDS,
 };
@@ -76,15 +79,16 @@ struct flow {
 	__u32 seen; /* written at most once a second */
 	__u32 iif; /* the only device this direction comes from; 0: any */
 	__u32 oif; /* where it goes */
-	__u32 endpoint; /* slot of the container it concerns */
+	__u32 hop; /* next hop behind an uplink, see next_hop.h; 0: none */
 	__u32 endpoint_gen;
 	__u32 publish; /* slot of the publish; 0: none */
 	__u32 publish_gen;
+	__u16 endpoint; /* slot of the container it concerns */
 	__u16 network; /* index, for the counters */
 	__u8 kind; /* enum flow_kind */
 	__u8 state; /* enum flow_state bits */
 	__u8 flags; /* enum flow_flag bits */
-	__u8 pad[3];
+	__u8 pad;
 };
 _Static_assert(sizeof(struct flow) == 96, "flow has holes");
 
@@ -151,13 +155,20 @@ struct publish {
 };
 _Static_assert(sizeof(struct publish) == 24, "publish has holes");
 
-/* The life of a publish: a flow of another generation is dead. */
+/* The life of a publish: a flow of another generation is dead. Written as a whole. */
 struct publish_slot {
-	__u64 flows; /* created since the publish was made */
 	__u32 gen;
-	__u32 pad;
+	__u32 list; /* of the sources that may connect, in prefixes; 0: anyone may */
 };
-_Static_assert(sizeof(struct publish_slot) == 16, "publish_slot has holes");
+_Static_assert(sizeof(struct publish_slot) == 8, "publish_slot has holes");
+
+/* A source that a list lets in. */
+struct prefix_key {
+	__u32 bits; /* how many of what follows count: 32 of the list, and the prefix */
+	__be32 list; /* twice its number, plus 1 for IPv4, which no IPv6 prefix covers */
+	struct addr addr; /* v4-mapped: an IPv4 /8 has 104 bits */
+};
+_Static_assert(sizeof(struct prefix_key) == 24, "prefix_key has holes");
 
 /* A protocol and port, for how many publishes hold it on any address. */
 struct port_key {
@@ -171,6 +182,18 @@ struct uplink {
 	struct addr addr6;
 };
 _Static_assert(sizeof(struct uplink) == 32, "uplink has holes");
+
+/* The link header towards a neighbour behind an uplink. */
+struct next_hop {
+	struct addr gateway; /* the neighbour */
+	__u32 oif;
+	__u32 version; /* odd while it is written */
+	__u32 gen; /* counts the neighbours that had this place */
+	__u32 deadline; /* in ticks of about a millisecond; past it the kernel is asked again */
+	__u8 header[14];
+	__u16 pad;
+};
+_Static_assert(sizeof(struct next_hop) == 48, "next_hop has holes");
 
 enum host_addr_flag {
 	HOST_ADDR_UPLINK = 1 << 0, /* on an uplink */
@@ -200,6 +223,7 @@ enum drop_reason {
 	DROP_SOURCE, /* the source is not the container's own address, or none that comes from outside */
 	DROP_ISOLATED, /* between networks, or into or out of an internal one */
 	DROP_DIRECT, /* from outside to a container's own address */
+	DROP_NOT_ALLOWED, /* the source is not on the published port's list */
 	DROP_NO_ROUTE, /* the host has no route to the destination */
 	DROP_NO_PORT, /* masquerade has no port left for this destination */
 	DROP_FLOW_TABLE, /* the flow table is full */

@@ -31,12 +31,22 @@ static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p
 
 /* To the host itself: a published port, or what the kernel carries over the bridge. */
 static __always_inline int ctr_to_host(struct __sk_buff *skb, const struct pkt *p,
-				       struct endpoint *from)
+				       struct endpoint *from, bool group)
 {
+	__u32 i = from->network;
+	struct network *net = bpf_map_lookup_elem(&networks, &i);
 	int ret = PASS;
 
-	if (p->ported && !p->fragment && may_open(p) && p->t.proto != IPPROTO_ICMP)
+	if (!net)
+		return DROP(DROP_NO_ENDPOINT);
+	/* of the host, an internal network has its gateway, and that as it is */
+	if (net->flags & NETWORK_INTERNAL) {
+		if (!group && !addr_equal(&p->t.dst, &net->gateway4))
+			return DROP(DROP_ISOLATED);
+	} else if (!group && p->ported && !p->fragment && may_open(p) &&
+		   p->t.proto != IPPROTO_ICMP) {
 		ret = publish_from_ctr(skb, p, from);
+	}
 	if (ret == PASS)
 		count_endpoint(p, from->slot, DIR_EGRESS);
 	return ret;
@@ -53,13 +63,13 @@ static __always_inline int ctr_to_ext(struct __sk_buff *skb, const struct pkt *p
 		return DROP(DROP_ISOLATED);
 	if (p->fragment)
 		return DROP(DROP_FRAGMENT);
-	if (!p->ported || !(net->flags & NETWORK_MASQUERADE))
+	if (!p->ported)
 		return DROP(DROP_UNSUPPORTED);
 	if (!may_open(p))
 		return DROP(DROP_NO_FLOW);
 	if (p->t.proto == IPPROTO_ICMP && !p->t.sport)
 		return DROP(DROP_NO_FLOW); /* an echo reply that nobody asked for */
-	return masq_from_ctr(skb, p, from);
+	return open_from_ctr(skb, p, from, net->flags & NETWORK_MASQUERADE);
 }
 
 /* A container sends what no flow carries. */
@@ -68,6 +78,7 @@ static __always_inline int from_ctr_new(struct __sk_buff *skb, const struct pkt 
 {
 	__u32 ifindex = skb->ifindex;
 	struct endpoint *from = bpf_map_lookup_elem(&devices, &ifindex);
+	__u32 *flags;
 
 	if (!from)
 		return DROP(DROP_NO_ENDPOINT);
@@ -75,8 +86,11 @@ static __always_inline int from_ctr_new(struct __sk_buff *skb, const struct pkt 
 		return DROP(DROP_SOURCE);
 	if (to)
 		return ctr_to_ctr(skb, p, from, to);
-	if (addr_is_multicast(&p->t.dst) || bpf_map_lookup_elem(&host_addrs, &p->t.dst))
-		return ctr_to_host(skb, p, from);
+	if (addr_is_multicast(&p->t.dst))
+		return ctr_to_host(skb, p, from, true);
+	flags = bpf_map_lookup_elem(&host_addrs, &p->t.dst);
+	if (flags)
+		return ctr_to_host(skb, p, from, *flags & HOST_ADDR_BROADCAST);
 	return ctr_to_ext(skb, p, from);
 }
 

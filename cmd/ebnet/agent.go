@@ -35,7 +35,8 @@ func newAgentCommand(a *app) *cobra.Command {
 		Short: "Keep networks, sandboxes and published ports",
 		Long: "Keep networks, sandboxes and published ports, in the network namespace that it is started in.\n\n" +
 			"SIGTERM and SIGINT stop it; the datapath keeps running. The config file is a JSON object whose keys are\n" +
-			"the names of these flags; flags win.",
+			"the names of these flags; flags win. SIGHUP rereads it: log-level, uplink and host-ip change while the\n" +
+			"agent runs, what else has changed is logged and takes a restart.",
 		Args: args(0, 0, ""),
 	}
 	flags := addAgentFlags(cmd.Flags(), a.config)
@@ -49,18 +50,19 @@ func newAgentCommand(a *app) *cobra.Command {
 		if a.socket != "" && a.socket != flags.place.socket() {
 			return usagef(cmd, "the agent's socket is ebnet.sock in its --run folder: give --run instead of --socket")
 		}
-		settings, err := flags.settings(cmd)
+		settings, err := flags.settings(cmd.ErrOrStderr())
 		if err != nil {
-			return err
+			return usagef(cmd, "%w", err)
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), unix.SIGTERM, unix.SIGINT)
 		defer stop()
+		agent, apply := newAgent(settings)
 		reload := reloader{
 			flags: cmd.LocalNonPersistentFlags(), config: flags.config, absent: !cmd.Flags().Changed("config"),
-			level: settings.level, log: settings.log,
+			level: settings.level, log: settings.log, apply: apply,
 		}
 		go reload.watch(ctx)
-		return runAgent(ctx, settings)
+		return agent.Run(ctx)
 	}
 	return cmd
 }
@@ -90,36 +92,35 @@ type agentSettings struct {
 	log     *slog.Logger
 }
 
-func (f *agentFlags) settings(cmd *cobra.Command) (agentSettings, error) {
+// settings checks the flags. What the agent logs goes to stderr.
+func (f *agentFlags) settings(stderr io.Writer) (agentSettings, error) {
 	s := agentSettings{place: *f.place, uplinks: f.uplinks}
 	var err error
 	if f.hostIP != "" {
-		if s.hostIP, err = netip.ParseAddr(f.hostIP); err != nil {
-			return s, usagef(cmd, "bad --host-ip %q: not an IP address", f.hostIP)
+		if s.hostIP, err = parseAddr(f.hostIP); err != nil {
+			return s, fmt.Errorf("bad --host-ip %q: %w", f.hostIP, err)
 		}
 	}
 	if f.metrics != "off" {
 		if _, err := netip.ParseAddrPort(f.metrics); err != nil {
-			return s, usagef(cmd, "bad --metrics %q: give ADDRESS:PORT or off", f.metrics)
+			return s, fmt.Errorf("bad --metrics %q: give ADDRESS:PORT or off", f.metrics)
 		}
 		s.metrics = f.metrics
 	}
 	if s.detail, err = metrics.ParseDetail(f.detail); err != nil {
-		return s, usagef(cmd, "bad --metrics-detail %q: use network, sandbox or publish", f.detail)
+		return s, fmt.Errorf("bad --metrics-detail %q: use network, sandbox or publish", f.detail)
 	}
 	if s.attach, err = loader.ParseMode(f.attach); err != nil {
-		return s, usagef(cmd, "bad --attach %q: use auto, tcx or clsact", f.attach)
+		return s, fmt.Errorf("bad --attach %q: use auto, tcx or clsact", f.attach)
 	}
 	level, err := parseLevel(f.logLevel)
 	if err != nil {
-		return s, usagef(cmd, "%w", err)
+		return s, err
 	}
 	s.level = &slog.LevelVar{}
 	s.level.Set(level)
-	if s.log, err = newLogger(cmd.ErrOrStderr(), f.logFormat, s.level); err != nil {
-		return s, usagef(cmd, "%w", err)
-	}
-	return s, nil
+	s.log, err = newLogger(stderr, f.logFormat, s.level)
+	return s, err
 }
 
 func parseLevel(name string) (slog.Level, error) {

@@ -41,7 +41,7 @@ type ended struct {
 // should be, and waits for its end.
 func (c command) run(prepare func() error) (unix.WaitStatus, error) {
 	tty := c.terminal()
-	starts, stops, ends := make(chan started, 1), make(chan struct{}, 1), make(chan ended, 1)
+	starts, stops, ends := make(chan started, 1), make(chan unix.Signal, 1), make(chan ended, 1)
 	go offMainThread(func() {
 		// This goroutine never unlocks its thread, so that the thread ends with
 		// it. It waits here: the kernel takes the death of the thread for the
@@ -67,8 +67,8 @@ func (c command) run(prepare func() error) (unix.WaitStatus, error) {
 			signals = c.signals
 		case s := <-signals:
 			child.pass(s.(unix.Signal), tty)
-		case <-stops:
-			if err := child.stopped(tty); err != nil {
+		case by := <-stops:
+			if err := child.stopped(tty, by); err != nil {
 				return 0, err
 			}
 		case end := <-ends:
@@ -125,7 +125,7 @@ func (c command) start(tty terminal) (started, error) {
 }
 
 // wait waits for the child's end, and tells of each time that it is stopped.
-func wait(pid int, stops chan<- struct{}) (unix.WaitStatus, error) {
+func wait(pid int, stops chan<- unix.Signal) (unix.WaitStatus, error) {
 	for {
 		var status unix.WaitStatus
 		_, err := unix.Wait4(pid, &status, unix.WUNTRACED, nil)
@@ -134,21 +134,25 @@ func wait(pid int, stops chan<- struct{}) (unix.WaitStatus, error) {
 		case err != nil:
 			return 0, fmt.Errorf("wait for the command: %w", err)
 		case status.Stopped():
-			stops <- struct{}{}
+			stops <- status.StopSignal()
 		default:
 			return status, nil
 		}
 	}
 }
 
-// stopped stops us when the child was stopped at the terminal, as by Ctrl-Z, so
-// that the shell that started us takes over.
-func (s *started) stopped(tty terminal) error {
-	if !s.terminal {
+// stopped stops us when the child was stopped at the terminal, as by Ctrl-Z, or in
+// the background because it wants the terminal, so that the shell that started us
+// takes over.
+func (s *started) stopped(tty terminal, by unix.Signal) error {
+	wants := tty >= 0 && (by == unix.SIGTTIN || by == unix.SIGTTOU)
+	if !s.terminal && !wants {
 		return nil
 	}
-	s.terminal = false
-	tty.give(unix.Getpgrp())
+	if s.terminal {
+		s.terminal = false
+		tty.give(unix.Getpgrp())
+	}
 	if err := unix.Kill(unix.Getpid(), unix.SIGSTOP); err != nil {
 		return fmt.Errorf("stop with the command: %w", err)
 	}

@@ -54,3 +54,47 @@ func (a *app) sandboxNames(cmd *cobra.Command) []string {
 	}
 	return names
 }
+
+// completeNetworks offers the networks' names for all arguments, or for a flag.
+func (a *app) completeNetworks(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return a.networkNames(cmd), cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeConnect offers networks, then sandboxes.
+func (a *app) completeConnect(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return a.networkNames(cmd), cobra.ShellCompDirectiveNoFileComp
+	case 1:
+		return a.sandboxNames(cmd), cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeDisconnect offers networks, then the sandboxes that are attached.
+func (a *app) completeDisconnect(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) != 1 {
+		return a.completeConnect(cmd, args, toComplete)
+	}
+	network, err := a.client().Network(cmd.Context(), args[0])
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	names := make([]string, len(network.Endpoints))
+	for i, endpoint := range network.Endpoints {
+		names[i] = endpoint.Sandbox
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func (a *app) networkNames(cmd *cobra.Command) []string {
+	networks, err := a.client().Networks(cmd.Context())
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(networks))
+	for i, network := range networks {
+		names[i] = network.Name
+	}
+	return names
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"github.com/ebnet/ebnet/loader"
 )
 
 func parseAgent(t *testing.T, words ...string) (*agentFlags, *pflag.FlagSet) {
@@ -84,10 +87,15 @@ func TestReload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := reloader{flags: set, config: path, level: level, log: log}
+	var applied []string
+	apply := func(s agentSettings) { applied = append(applied, fmt.Sprint(s.uplinks, s.hostIP)) }
+	r := reloader{flags: set, config: path, level: level, log: log, apply: apply}
 
 	write(`{"attach": "clsact", "log-level": "debug", "metrics": "127.0.0.1:1"}`)
 	r.reload()
+	if applied != nil {
+		t.Errorf("uplinks and host address have not changed, but are applied: %q", applied)
+	}
 	if level.Level() != slog.LevelDebug {
 		t.Errorf("level %v, want debug", level.Level())
 	}
@@ -98,11 +106,14 @@ func TestReload(t *testing.T) {
 		t.Errorf("the command line does not win: %s", &out)
 	}
 
-	for _, wrong := range []string{`{"log-level": "loud"}`, `{"log-level": "error", "metrix": ""}`, `{`} {
+	for _, wrong := range []string{
+		`{"log-level": "loud"}`, `{"log-level": "error", "metrix": ""}`, `{`,
+		`{"log-level": "error", "host-ip": "here"}`, `{"uplink": ["eth9"], "attach": "xdp"}`,
+	} {
 		out.Reset()
 		write(wrong)
 		r.reload()
-		if level.Level() != slog.LevelDebug || !strings.Contains(out.String(), "config not reloaded") {
+		if level.Level() != slog.LevelDebug || applied != nil || !strings.Contains(out.String(), "config not reloaded") {
 			t.Errorf("%s: level %v: %s", wrong, level.Level(), &out)
 		}
 	}
@@ -110,5 +121,44 @@ func TestReload(t *testing.T) {
 	r.reload()
 	if level.Level() != slog.LevelInfo {
 		t.Errorf("level %v, want the default again", level.Level())
+	}
+}
+
+// TestReloadAgent: uplinks and the host address reach the agent, together and
+// only when they have changed; the command line still wins.
+func TestReloadAgent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "agent.json")
+	flags, set := parseAgent(t, "--config", path, "--attach", "tcx")
+	var out bytes.Buffer
+	log, err := newLogger(&out, "text", slog.LevelDebug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var applied []string
+	apply := func(s agentSettings) {
+		applied = append(applied, fmt.Sprint(s.uplinks, s.hostIP, s.attach == loader.ModeTCX))
+	}
+	r := reloader{flags: set, config: path, level: &slog.LevelVar{}, log: log, apply: apply}
+	for _, row := range []struct{ config, want string }{
+		{`{"uplink": ["eth0", "eth1"], "host-ip": "192.0.2.1", "attach": "clsact"}`, "[eth0 eth1] 192.0.2.1 true"},
+		{`{"uplink": ["eth0", "eth1"], "host-ip": "192.0.2.1"}`, ""},
+		{`{"uplink": ["eth1"], "host-ip": "192.0.2.1"}`, "[eth1] 192.0.2.1 true"},
+		{`{"uplink": ["eth1"]}`, "[eth1] invalid IP true"},
+		{`{}`, "[] invalid IP true"},
+	} {
+		applied = nil
+		if err := os.WriteFile(path, []byte(row.config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r.reload()
+		if got := strings.Join(applied, "; "); got != row.want {
+			t.Errorf("%s: applied %q, want %q", row.config, got, row.want)
+		}
+	}
+	if len(flags.uplinks) != 0 || flags.hostIP != "" {
+		t.Errorf("the flags do not say what the agent runs with: %+v", flags)
+	}
+	if strings.Contains(out.String(), "level=WARN") {
+		t.Errorf("a restart is asked for: %s", &out)
 	}
 }

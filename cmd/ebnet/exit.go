@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -74,12 +75,13 @@ func exitStatus(cmd *cobra.Command, err error) int {
 	return statusFailed
 }
 
-// printError writes an error as one line, whatever it contains.
+// printError writes an error as one line, whatever it contains. What several
+// arguments failed of, such as the agent's absence, is said once.
 func printError(stderr io.Writer, err error) {
 	var status *statusError
 	if err == nil || errors.As(err, &status) && status.err == nil {
 		return
 	}
 	lines := strings.FieldsFunc(err.Error(), func(c rune) bool { return c == '\n' || c == '\r' })
-	fmt.Fprintf(stderr, "ebnet: %s\n", strings.Join(lines, "; "))
+	fmt.Fprintf(stderr, "ebnet: %s\n", strings.Join(slices.Compact(lines), "; "))
 }

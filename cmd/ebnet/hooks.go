@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 
@@ -19,6 +20,9 @@ const ownPrefix = "ebnet_"
 // lead outside.
 func checkHooks(context.Context) finding {
 	f := finding{Check: "hooks", Result: good, Found: "no programs of others"}
+	if !mayQuery() {
+		return f.unknown(fs.ErrPermission)
+	}
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return f.unknown(err)

@@ -79,18 +79,22 @@ func serve(t *testing.T, handler http.Handler) string {
 	return socket
 }
 
-// fakeAgent answers as an agent does that has two sandboxes, web and db.
+func reply(w http.ResponseWriter, status int, v any) {
+	w.WriteHeader(status)
+	_ = api.WriteJSON(w, v)
+}
+
+func refuse(w http.ResponseWriter, code, format string, args ...any) {
+	err := api.Errorf(code, format, args...)
+	reply(w, err.Status(), api.ErrorReply{Error: *err})
+}
+
+// fakeAgent answers as an agent does that has the sandboxes web and db, app if
+// asked for it, and the networks default, blue and green.
 func fakeAgent() *http.ServeMux {
 	mux := http.NewServeMux()
-	reply := func(w http.ResponseWriter, status int, v any) {
-		w.WriteHeader(status)
-		_ = api.WriteJSON(w, v)
-	}
-	refuse := func(w http.ResponseWriter, code, format string, args ...any) {
-		err := api.Errorf(code, format, args...)
-		reply(w, err.Status(), api.ErrorReply{Error: *err})
-	}
-	sandboxes := map[string]api.Sandbox{"web": webSandbox(), "db": {Name: "db", ID: strings.Repeat("d", 64), Owner: "ebnet", Netns: "/run/netns/ebnet-db"}}
+	fakeNetworks(mux)
+	sandboxes := map[string]api.Sandbox{"web": webSandbox(), "app": appSandbox(), "db": {Name: "db", ID: strings.Repeat("d", 64), Owner: "ebnet", Netns: "/run/netns/ebnet-db"}}
 	mux.HandleFunc("GET /v1/sandboxes", func(w http.ResponseWriter, _ *http.Request) {
 		reply(w, http.StatusOK, []api.Sandbox{sandboxes["db"], sandboxes["web"]})
 	})
@@ -111,16 +115,6 @@ func fakeAgent() *http.ServeMux {
 	})
 	mux.HandleFunc("POST /v1/sandboxes", func(w http.ResponseWriter, _ *http.Request) {
 		refuse(w, api.CodeConflict, "create sandbox web: there is one of this name")
-	})
-	mux.HandleFunc("GET /v1/networks", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, http.StatusOK, []api.Network{defaultNetwork()})
-	})
-	mux.HandleFunc("GET /v1/networks/{name}", func(w http.ResponseWriter, r *http.Request) {
-		if r.PathValue("name") != "default" {
-			refuse(w, api.CodeNotFound, "no network %s", r.PathValue("name"))
-			return
-		}
-		reply(w, http.StatusOK, defaultNetwork())
 	})
 	mux.HandleFunc("GET /v1/publishes", func(w http.ResponseWriter, r *http.Request) {
 		if name := r.URL.Query().Get("sandbox"); name != "" && name != "web" {

@@ -15,8 +15,12 @@ const shortID = 12
 
 func newNetworkCommand(a *app) *cobra.Command {
 	return newGroup("network", "Networks that sandboxes are attached to",
+		newNetworkCreateCommand(a),
 		newNetworkListCommand(a),
 		newNetworkInspectCommand(a),
+		newNetworkRemoveCommand(a),
+		newNetworkConnectCommand(a),
+		newNetworkDisconnectCommand(a),
 	)
 }
 
@@ -62,7 +66,7 @@ func networkSubject(n api.Network) subject {
 }
 
 func newNetworkInspectCommand(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "inspect NAME...", Short: "Show all of networks", Args: args(1, -1, "NAME")}
+	cmd := &cobra.Command{Use: "inspect NAME...", Short: "Show all of networks", Args: args(1, -1, "NAME"), ValidArgsFunction: a.completeNetworks}
 	output := addOutput(cmd, formatJSON)
 	cmd.RunE = func(cmd *cobra.Command, names []string) error {
 		client := a.client()

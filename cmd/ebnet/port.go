@@ -1,8 +1,8 @@
 package main
 
 import (
-	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -36,17 +36,27 @@ func newPortCommand(a *app) *cobra.Command {
 }
 
 // printPublishes prints lines as `docker port` does, with the sandbox in front
-// unless all are of one.
+// unless all are of one, and who may connect behind them if that is not anyone.
 func printPublishes(w io.Writer, f format, published []api.Publish, ofOne bool) error {
-	if f == formatTable && ofOne {
-		for _, p := range published {
-			fmt.Fprintf(w, "%s -> %s\n", targetSide(p), hostSide(p))
-		}
-		return nil
+	limited := slices.ContainsFunc(published, func(p api.Publish) bool { return len(p.Allow) > 0 })
+	columns := []string{"SANDBOX", "PORT"}
+	if limited {
+		columns = append(columns, "ALLOW")
 	}
-	return f.print(w, published, []string{"SANDBOX", "PORT"}, func(t *table) {
+	if ofOne {
+		columns = nil
+	}
+	return f.print(w, published, columns, func(t *table) {
 		for _, p := range published {
-			t.row(p.Sandbox, targetSide(p)+" -> "+hostSide(p))
+			var cells []string
+			if !ofOne {
+				cells = append(cells, p.Sandbox)
+			}
+			cells = append(cells, targetSide(p)+" -> "+hostSide(p))
+			if limited {
+				cells = append(cells, describeAllow(p.Allow))
+			}
+			t.row(cells...)
 		}
 	})
 }

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"net/netip"
-
 	"github.com/spf13/cobra"
 
 	"github.com/ebnet/ebnet/control/api"
@@ -17,13 +15,16 @@ func newPublishCommand(a *app) *cobra.Command {
 			"the choice to ebnet. What is published is printed.",
 		Example: "  ebnet publish 8080:80 --to web\n" +
 			"  ebnet publish 127.0.0.1:5353:53/udp --to db\n" +
-			"  ebnet publish 8000-8010:9000-9010 --to web",
+			"  ebnet publish 8000-8010:9000-9010 --to web\n" +
+			"  ebnet publish 8443:443 --to web --network blue --allow 192.0.2.0/24",
 		Args: args(1, 1, "SPEC"),
 	}
 	to := cmd.Flags().String("to", "", "the `sandbox` (default: the only one there is)")
 	_ = cmd.RegisterFlagCompletionFunc("to", a.completeSandboxes)
 	network := cmd.Flags().String("network", "", "the sandbox's address in this `network` (default: that of its default route)")
-	allow := cmd.Flags().StringArray("allow", nil, "let only `CIDR` connect (default: anyone)")
+	_ = cmd.RegisterFlagCompletionFunc("network", a.completeNetworks)
+	alsoNet(cmd.Flags())
+	allow := cmd.Flags().StringArray("allow", nil, "let only `CIDR` connect; may be repeated, or several with commas (default: anyone)")
 	output := addOutput(cmd, formatTable)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		spec, err := api.ParsePublish(args[0])
@@ -36,12 +37,13 @@ func newPublishCommand(a *app) *cobra.Command {
 				return err
 			}
 		}
-		for _, text := range *allow {
-			prefix, err := parseSource(text)
-			if err != nil {
-				return usagef(cmd, "bad --allow %q: not a CIDR such as 192.0.2.0/24", text)
+		if cmd.Flags().Changed("network") {
+			if err := api.ValidRef(*network); err != nil {
+				return err
 			}
-			create.Allow = append(create.Allow, prefix)
+		}
+		if create.Allow, err = parseList(cmd, "allow", *allow, parseSource); err != nil {
+			return err
 		}
 		published, err := a.client().Publish(cmd.Context(), create)
 		if err != nil {
@@ -50,16 +52,6 @@ func newPublishCommand(a *app) *cobra.Command {
 		return printPublishes(cmd.OutOrStdout(), *output, []api.Publish{published}, true)
 	}
 	return cmd
-}
-
-// parseSource reads a CIDR, or one address as a CIDR of its own.
-func parseSource(text string) (netip.Prefix, error) {
-	if addr, err := netip.ParseAddr(text); err == nil {
-		addr = addr.Unmap().WithZone("")
-		return netip.PrefixFrom(addr, addr.BitLen()), nil
-	}
-	prefix, err := netip.ParsePrefix(text)
-	return prefix.Masked(), err
 }
 
 func newUnpublishCommand(a *app) *cobra.Command {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -17,6 +18,7 @@ type reloader struct {
 	absent bool // the config file may be missing
 	level  *slog.LevelVar
 	log    *slog.Logger
+	apply  func(agentSettings) // makes the agent work with these uplinks and this host address
 }
 
 // watch reloads at each SIGHUP until the context ends.
@@ -38,33 +40,50 @@ func (r *reloader) watch(ctx context.Context) {
 // file with a mistake changes nothing.
 func (r *reloader) reload() {
 	fresh := pflag.NewFlagSet("agent", pflag.ContinueOnError)
-	wanted := addAgentFlags(fresh, r.config)
+	flags := addAgentFlags(fresh, r.config)
 	r.flags.Visit(func(flag *pflag.Flag) { // the command line still wins
 		if other := fresh.Lookup(flag.Name); other != nil {
+			_ = copyFlag(other, flag) // it was parsed when the agent started
 			other.Changed = true
 		}
 	})
-	if err := loadConfig(fresh, r.config, r.absent); err != nil {
-		r.log.Error("config not reloaded", "error", err)
-		return
+	err := loadConfig(fresh, r.config, r.absent)
+	var wanted agentSettings
+	if err == nil {
+		wanted, err = flags.settings(io.Discard)
 	}
-	level, err := parseLevel(wanted.logLevel)
 	if err != nil {
 		r.log.Error("config not reloaded", "error", err)
 		return
 	}
+	agentToo := false
 	fresh.VisitAll(func(flag *pflag.Flag) {
 		running := r.flags.Lookup(flag.Name)
 		if flag.Changed || running.Value.String() == flag.Value.String() {
 			return
 		}
-		if flag.Name != "log-level" {
+		switch flag.Name {
+		case "log-level":
+			r.level.Set(wanted.level.Level())
+		case "uplink", "host-ip":
+			agentToo = true
+		default:
 			r.log.Warn("config has changed, but this takes a restart of the agent", "key", flag.Name)
 			return
 		}
-		r.level.Set(level)
-		_ = running.Value.Set(flag.Value.String()) // it was parsed above
-		r.log.Info("config has changed", "key", flag.Name, "value", wanted.logLevel)
+		_ = copyFlag(running, flag) // as settings found, its value is good
+		r.log.Info("config has changed", "key", flag.Name, "value", flag.Value)
 	})
+	if agentToo {
+		r.apply(wanted)
+	}
 	r.log.Info("config reloaded", "file", r.config)
+}
+
+// copyFlag gives a flag the value of another of the same type.
+func copyFlag(to, from *pflag.Flag) error {
+	if list, ok := from.Value.(pflag.SliceValue); ok {
+		return to.Value.(pflag.SliceValue).Replace(list.GetSlice())
+	}
+	return to.Value.Set(from.Value.String())
 }

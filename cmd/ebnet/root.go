@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/ebnet/ebnet/control/api"
 )
@@ -44,6 +46,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newRunCommand(a),
 		newPublishCommand(a),
 		newUnpublishCommand(a),
+		newAllowCommand(a),
 		newPortCommand(a),
 		newFlowsCommand(a),
 		newStatusCommand(a),
@@ -60,8 +63,22 @@ func newRootCommand(a *app) *cobra.Command {
 	root.SilenceUsage = true
 	root.PersistentFlags().StringVar(&a.socket, "socket", "",
 		"`path` of the agent's socket (or EBNET_SOCKET; default "+defaultSocket+")")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", plainFlagError(err)) })
 	return root
+}
+
+// plainFlagError says what a flag takes, where the parser's own words are those
+// of Go.
+func plainFlagError(err error) error {
+	var bad *pflag.InvalidValueError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	want, known := map[string]string{"bool": "use true or false", "int": "not a number"}[bad.GetFlag().Value.Type()]
+	if !known {
+		return err
+	}
+	return fmt.Errorf("bad --%s %q: %s", bad.GetFlag().Name, bad.GetValue(), want)
 }
 
 // newGroup is a command that only has others below it. Alone it prints its help.

@@ -29,7 +29,7 @@ func newRunCommand(a *app) *cobra.Command {
 	}
 	cmd.Flags().SetInterspersed(false) // what stands behind the flags is the command's
 	name := cmd.Flags().String("name", "", "name of the sandbox (default: one of the agent's choosing)")
-	flags := addSandboxFlags(cmd)
+	flags := addSandboxFlags(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		words := commandOf(args)
 		if len(words) == 0 {

@@ -29,20 +29,26 @@ type sandboxFlags struct {
 	labels   []string
 }
 
-func addSandboxFlags(cmd *cobra.Command) *sandboxFlags {
+func addSandboxFlags(a *app, cmd *cobra.Command) *sandboxFlags {
 	f := &sandboxFlags{}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.networks, "network", nil, "attach to `NAME[,ip=IP][,mac=MAC]`; none or host for no network of its own (default: the default network)")
+	flags.StringArrayVar(&f.networks, "network", nil, "attach to `NAME[,ip=IP][,mac=MAC]`, the first as eth0, the next as eth1; none or host for no network of its own (default: the default network)")
 	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish `[HOSTIP:]HOSTPORT[-END]:PORT[-END][/PROTO]`")
 	flags.StringArrayVar(&f.dns, "dns", nil, "name server's `IP` (default: those of the host)")
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "`KEY=VALUE`")
+	alsoNet(flags)
+	_ = cmd.RegisterFlagCompletionFunc("network", a.completeNetworks)
+	return f
+}
+
+// alsoNet makes --net the same flag as --network.
+func alsoNet(flags *pflag.FlagSet) {
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "net" {
 			name = "network"
 		}
 		return pflag.NormalizedName(name)
 	})
-	return f
 }
 
 // request checks the flags and makes them a request.
@@ -69,17 +75,9 @@ func (f *sandboxFlags) request(cmd *cobra.Command, name string) (api.SandboxCrea
 		}
 		create.DNS = append(create.DNS, addr)
 	}
-	for _, text := range f.labels {
-		key, value, _ := strings.Cut(text, "=")
-		if key == "" {
-			return create, usagef(cmd, "bad --label %q: write KEY=VALUE", text)
-		}
-		if create.Labels == nil {
-			create.Labels = map[string]string{}
-		}
-		create.Labels[key] = value
-	}
-	return create, nil
+	var err error
+	create.Labels, err = keyValues(cmd, "label", f.labels, false)
+	return create, err
 }
 
 func newSandboxCreateCommand(a *app) *cobra.Command {
@@ -87,10 +85,11 @@ func newSandboxCreateCommand(a *app) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Create a sandbox",
 		Example: "  ebnet sandbox create db\n" +
-			"  ebnet sandbox create web -p 8080:80 --dns 9.9.9.9 --label app=shop",
+			"  ebnet sandbox create web -p 8080:80 --dns 9.9.9.9 --label app=shop\n" +
+			"  ebnet sandbox create app --network front --network back,ip=10.7.0.9",
 		Args: args(1, 1, "NAME"),
 	}
-	flags := addSandboxFlags(cmd)
+	flags := addSandboxFlags(a, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := api.ValidName(args[0]); err != nil {
 			return err

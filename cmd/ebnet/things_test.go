@@ -40,6 +40,34 @@ func defaultNetwork() api.Network {
 	}
 }
 
+func blueNetwork() api.Network {
+	return api.Network{
+		Name: "blue", ID: strings.Repeat("b", 64), Driver: "bridge", Scope: "local", Owner: "ebnet",
+		Subnets: prefixes("10.7.0.0/24"), Gateways: []netip.Addr{netip.MustParseAddr("10.7.0.1")}, IPRanges: prefixes("10.7.0.128/25"),
+		Bridge: "br7", MTU: 1400, Internal: true, HostIP: "192.0.2.1",
+		Options: map[string]string{api.OptionBridge: "br7", api.OptionMTU: "1400"}, Labels: map[string]string{"tier": "back"},
+		Endpoints: []api.NetworkEndpoint{{Sandbox: "app", Addresses: prefixes("10.7.0.129/24"), MAC: "02:42:0a:07:00:81"}},
+	}
+}
+
+func greenNetwork() api.Network {
+	return api.Network{Name: "green", ID: strings.Repeat("c", 64), Driver: "none", Scope: "local", Owner: "ebnet"}
+}
+
+// appSandbox is on two networks, one of which leads nowhere.
+func appSandbox() api.Sandbox {
+	return api.Sandbox{
+		Name: "app", ID: strings.Repeat("f", 64), Owner: "ebnet", Netns: "/run/netns/ebnet-app",
+		Endpoints: []api.Endpoint{
+			{
+				Network: "default", Interface: "eth0", Addresses: prefixes("172.18.0.3/16"), MAC: "02:42:ac:12:00:03",
+				HostInterface: "eb0123456789b", Gateways: []netip.Addr{netip.MustParseAddr("172.18.0.1")},
+			},
+			{Network: "blue", Interface: "eth1", Addresses: prefixes("10.7.0.129/24"), MAC: "02:42:0a:07:00:81", HostInterface: "eb0123456789c"},
+		},
+	}
+}
+
 func readyStatus() api.Status {
 	return api.Status{
 		Version: "v1", Ready: true, Uplinks: []api.Uplink{{Name: "eth0", Addresses: prefixes("192.0.2.1/24")}},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"net/http"
 
 	"golang.org/x/sys/unix"
@@ -12,8 +11,9 @@ import (
 	"github.com/ebnet/ebnet/metrics"
 )
 
-// runAgent is the agent's life, until the context ends or it is purged.
-func runAgent(ctx context.Context, s agentSettings) error {
+// newAgent makes the agent, and what gives it new uplinks and a new host address
+// while it runs.
+func newAgent(s agentSettings) (agent *control.Agent, apply func(agentSettings)) {
 	options := s.place.options()
 	options.Uplinks = s.uplinks
 	options.HostIP = s.hostIP
@@ -24,7 +24,12 @@ func runAgent(ctx context.Context, s agentSettings) error {
 	options.MetricsHandler = func(agent *control.Agent) (http.Handler, error) {
 		return metricsHandler(agent, s.detail)
 	}
-	return control.New(options).Run(ctx)
+	agent = control.New(options)
+	return agent, func(wanted agentSettings) {
+		changed := options
+		changed.Uplinks, changed.HostIP = wanted.uplinks, wanted.hostIP
+		agent.Reload(changed) // nothing else differs, so nothing needs a restart
+	}
 }
 
 func (p *place) options() control.Options {

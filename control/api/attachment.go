@@ -65,16 +65,26 @@ func (a *Attachment) set(option string) error {
 		}
 		a.IP = addr.Unmap()
 	case "mac", "mac-address":
-		mac, err := net.ParseMAC(value)
-		if err != nil || len(mac) != 6 {
-			return fmt.Errorf("mac %s is not a MAC address such as 02:42:ac:12:00:02", quote(value))
+		mac, err := ParseMAC(value)
+		if err != nil {
+			return err
 		}
-		if mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00" {
-			return fmt.Errorf("mac %s is not the address of one interface", mac)
-		}
-		a.MAC = mac.String()
+		a.MAC = mac
 	default:
 		return fmt.Errorf("unknown option %s: use ip or mac", quote(key))
 	}
 	return nil
+}
+
+// ParseMAC holds that text is the MAC address of one interface, and returns it
+// as ip shows it. It wraps ErrBadRequest.
+func ParseMAC(text string) (string, error) {
+	mac, err := net.ParseMAC(text)
+	if err != nil || len(mac) != 6 {
+		return "", Errorf(CodeBadRequest, "mac %s is not a MAC address such as 02:42:ac:12:00:02", quote(text))
+	}
+	if mac[0]&1 != 0 || mac.String() == "00:00:00:00:00:00" {
+		return "", Errorf(CodeBadRequest, "mac %s is not the address of one interface", mac)
+	}
+	return mac.String(), nil
 }

@@ -48,6 +48,41 @@ func (c *Client) Network(ctx context.Context, name string) (Network, error) {
 	return get[Network](ctx, c, "/v1/networks/"+url.PathEscape(name))
 }
 
+// CreateNetwork creates a network, whole or not at all.
+func (c *Client) CreateNetwork(ctx context.Context, create NetworkCreate) (Network, error) {
+	var network Network
+	err := c.do(ctx, http.MethodPost, "/v1/networks", create, &network)
+	return network, err
+}
+
+// RemoveNetwork removes a network that nothing is attached to.
+func (c *Client) RemoveNetwork(ctx context.Context, name string) error {
+	if err := ValidRef(name); err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodDelete, "/v1/networks/"+url.PathEscape(name), nil, nil)
+}
+
+// ConnectNetwork attaches a sandbox to the network of that name and returns the
+// sandbox as it is then.
+func (c *Client) ConnectNetwork(ctx context.Context, name string, connect NetworkConnect) (Sandbox, error) {
+	var sandbox Sandbox
+	if err := errors.Join(ValidRef(name), ValidRef(connect.Sandbox)); err != nil {
+		return sandbox, err
+	}
+	err := c.do(ctx, http.MethodPost, "/v1/networks/"+url.PathEscape(name)+"/connect", connect, &sandbox)
+	return sandbox, err
+}
+
+// DisconnectNetwork ends a sandbox's attachment to the network of that name,
+// and what is published at its address there.
+func (c *Client) DisconnectNetwork(ctx context.Context, name string, disconnect NetworkDisconnect) error {
+	if err := errors.Join(ValidRef(name), ValidRef(disconnect.Sandbox)); err != nil {
+		return err
+	}
+	return c.do(ctx, http.MethodPost, "/v1/networks/"+url.PathEscape(name)+"/disconnect", disconnect, nil)
+}
+
 // Sandboxes lists all sandboxes.
 func (c *Client) Sandboxes(ctx context.Context) ([]Sandbox, error) {
 	return get[[]Sandbox](ctx, c, "/v1/sandboxes")
@@ -102,6 +137,17 @@ func (c *Client) Unpublish(ctx context.Context, host HostSpec) ([]Publish, error
 	path := "/v1/publishes?" + url.Values{"spec": {host.String()}}.Encode()
 	err := c.do(ctx, http.MethodDelete, path, nil, &removed)
 	return removed, err
+}
+
+// ChangeAllow changes who may connect to what is published at a host side, and
+// returns that as it is then.
+func (c *Client) ChangeAllow(ctx context.Context, change AllowChange) ([]Publish, error) {
+	var changed []Publish
+	if err := change.Check(); err != nil {
+		return nil, err
+	}
+	err := c.do(ctx, http.MethodPatch, "/v1/publishes/allow", change, &changed)
+	return changed, err
 }
 
 // Flows lists the translated flows.

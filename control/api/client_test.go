@@ -38,6 +38,15 @@ func calls(ctx context.Context, c *Client) map[string]func() error {
 	return map[string]func() error{
 		"Networks":      func() error { return drop(c.Networks(ctx)) },
 		"Network":       func() error { return drop(c.Network(ctx, "default")) },
+		"CreateNetwork": func() error { return drop(c.CreateNetwork(ctx, NetworkCreate{Name: "blue"})) },
+		"RemoveNetwork": func() error { return c.RemoveNetwork(ctx, "docker/blue") },
+		"ConnectNetwork": func() error {
+			return drop(c.ConnectNetwork(ctx, "docker/blue", NetworkConnect{Sandbox: "web"}))
+		},
+		"DisconnectNetwork": func() error {
+			return c.DisconnectNetwork(ctx, "docker/blue", NetworkDisconnect{Sandbox: "web"})
+		},
+		"ChangeAllow":   func() error { return drop(c.ChangeAllow(ctx, AllowChange{Any: true})) },
 		"Sandboxes":     func() error { return drop(c.Sandboxes(ctx)) },
 		"Sandbox":       func() error { return drop(c.Sandbox(ctx, "docker/web")) },
 		"CreateSandbox": func() error { return drop(c.CreateSandbox(ctx, SandboxCreate{Name: "web"})) },

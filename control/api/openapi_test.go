@@ -42,7 +42,8 @@ func types() []reflect.Type {
 		reflect.TypeFor[Program](), reflect.TypeFor[Map](), reflect.TypeFor[Attachment](), reflect.TypeFor[SandboxCreate](),
 		reflect.TypeFor[PublishCreate](), reflect.TypeFor[PublishSpec](), reflect.TypeFor[HostSpec](), reflect.TypeFor[FlowsFlush](),
 		reflect.TypeFor[FlowsFlushed](), reflect.TypeFor[Purge](), reflect.TypeFor[Version](), reflect.TypeFor[Error](),
-		reflect.TypeFor[ErrorReply](),
+		reflect.TypeFor[ErrorReply](), reflect.TypeFor[NetworkCreate](), reflect.TypeFor[NetworkConnect](),
+		reflect.TypeFor[NetworkDisconnect](), reflect.TypeFor[AllowChange](),
 	}
 }
 

@@ -17,6 +17,7 @@ type Network struct {
 	Owner      string            `json:"owner"`
 	Subnets    []netip.Prefix    `json:"subnets"`
 	Gateways   []netip.Addr      `json:"gateways"`
+	IPRanges   []netip.Prefix    `json:"ip_ranges"` // what addresses are chosen from; empty: the subnets
 	Bridge     string            `json:"bridge"`
 	MTU        int               `json:"mtu"` // bytes
 	Internal   bool              `json:"internal"`
@@ -127,6 +128,36 @@ type Map struct {
 	Bytes   uint64 `json:"bytes"`
 }
 
+// NetworkCreate is the body of POST /v1/networks. Resolve holds and completes it.
+type NetworkCreate struct {
+	Name         string            `json:"name"`
+	Driver       string            `json:"driver,omitempty"`    // DriverBridge or DriverNone; empty: DriverBridge
+	Subnets      []netip.Prefix    `json:"subnets,omitempty"`   // none: that of a bridge that exists, or a free one
+	Gateways     []netip.Addr      `json:"gateways,omitempty"`  // none: the first of each subnet
+	IPRanges     []netip.Prefix    `json:"ip_ranges,omitempty"` // what addresses are chosen from; none: the subnets
+	IPv6         bool              `json:"ipv6,omitempty"`
+	Bridge       string            `json:"bridge,omitempty"` // empty: one of the agent's choosing
+	MTU          int               `json:"mtu,omitempty"`    // bytes; 0: that of the uplink with the default route
+	Internal     bool              `json:"internal,omitempty"`
+	NoICC        bool              `json:"no_icc,omitempty"`
+	NoMasquerade bool              `json:"no_masquerade,omitempty"`
+	HostIP       netip.Addr        `json:"host_ip,omitzero"`  // of ports published without one; zero value: the agent's
+	Options      map[string]string `json:"options,omitempty"` // by Docker's names, such as OptionMTU
+	Labels       map[string]string `json:"labels,omitempty"`
+}
+
+// NetworkConnect is the body of POST /v1/networks/{name}/connect.
+type NetworkConnect struct {
+	Sandbox string     `json:"sandbox"`
+	IP      netip.Addr `json:"ip,omitzero"`   // zero value: a free one
+	MAC     string     `json:"mac,omitempty"` // empty: made from the address
+}
+
+// NetworkDisconnect is the body of POST /v1/networks/{name}/disconnect.
+type NetworkDisconnect struct {
+	Sandbox string `json:"sandbox"`
+}
+
 // Attachment asks for one network of a new sandbox: `--network NAME,ip=IP,mac=MAC`.
 type Attachment struct {
 	Network string     `json:"network"`
@@ -152,6 +183,17 @@ type PublishCreate struct {
 	Sandbox string         `json:"sandbox,omitempty"` // empty: the only one there is
 	Network string         `json:"network,omitempty"` // empty: that of the default route
 	Allow   []netip.Prefix `json:"allow,omitempty"`
+}
+
+// AllowChange is the body of PATCH /v1/publishes/allow: who may connect to what
+// is published at a host side. Exactly one of Add, Remove, Set and Any is given;
+// Check holds that.
+type AllowChange struct {
+	Spec   HostSpec       `json:"spec"`
+	Add    []netip.Prefix `json:"add,omitempty"`    // these, too
+	Remove []netip.Prefix `json:"remove,omitempty"` // these no longer
+	Set    []netip.Prefix `json:"set,omitempty"`    // these alone
+	Any    bool           `json:"any,omitempty"`    // anyone
 }
 
 // PublishSpec is Docker's [HOSTIP:]HOSTPORT[-END]:PORT[-END][/PROTO], parsed by ParsePublish.

@@ -17,13 +17,19 @@ type Bridge struct {
 	Name  string
 	MTU   int              // bytes; 0 for the kernel's choice
 	MAC   net.HardwareAddr // fixed, so that it does not change with the ports
-	Addrs []netip.Prefix   // the host's own addresses on it
+	Addrs []netip.Prefix   // the host's own addresses on it; for a foreign one those to add
+
+	// Foreign is a bridge that somebody else made and that may have another purpose:
+	// it is never made, and nothing of it is changed but that it is set up and that
+	// Addrs are added.
+	Foreign bool
 }
 
 // EnsureBridge makes the bridge, or sees to it that the one of the name is up and
 // has the addresses. Addresses that it has beyond these stay. Of a bridge that has
 // another MAC than the given one, made by somebody else then, nothing more is touched.
-// ErrNotBridge if a link of another kind has the name.
+// ErrNotBridge if a link of another kind has the name, ErrNotFound if there is no
+// foreign one.
 func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
 	h, err := newHandle()
 	if err != nil {
@@ -32,7 +38,7 @@ func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
 	defer h.Close()
 
 	link, err := linkByName(h, b.Name)
-	if errors.Is(err, ErrNotFound) {
+	if errors.Is(err, ErrNotFound) && !b.Foreign {
 		created = true
 		if err = b.create(); err == nil {
 			link, err = linkByName(h, b.Name)
@@ -52,7 +58,7 @@ func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
 		return 0, false, fmt.Errorf("ensure bridge %s: a link of kind %s: %w", b.Name, link.Type(), ErrNotBridge)
 	}
 
-	ours := created || (b.MAC != nil && bytes.Equal(link.Attrs().HardwareAddr, b.MAC))
+	ours := created || (!b.Foreign && b.MAC != nil && bytes.Equal(link.Attrs().HardwareAddr, b.MAC))
 	if err := b.configure(h, link, ours); err != nil {
 		return 0, false, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
 	}
@@ -95,10 +101,8 @@ func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) error
 				return err
 			}
 		}
-		if b.MTU > 0 && link.Attrs().MTU != b.MTU {
-			if err := h.LinkSetMTU(link, b.MTU); err != nil {
-				return fmt.Errorf("set MTU %d: %w", b.MTU, err)
-			}
+		if err := ensureMTU(h, link, b.MTU); err != nil {
+			return err
 		}
 	}
 	if _, err := ensureAddrs(h, link, b.Addrs); err != nil {
@@ -134,4 +138,15 @@ func ensureUp(h *netlink.Handle, link netlink.Link) (changed bool, err error) {
 		return false, fmt.Errorf("set %s up: %w", link.Attrs().Name, err)
 	}
 	return true, nil
+}
+
+// ensureMTU sets the MTU, in bytes, if the link has another. 0 is any.
+func ensureMTU(h *netlink.Handle, link netlink.Link, mtu int) error {
+	if mtu == 0 || link.Attrs().MTU == mtu {
+		return nil
+	}
+	if err := h.LinkSetMTU(link, mtu); err != nil {
+		return fmt.Errorf("set MTU of %s to %d: %w", link.Attrs().Name, mtu, err)
+	}
+	return nil
 }

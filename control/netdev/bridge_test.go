@@ -107,6 +107,46 @@ func TestEnsureBridgeLeavesOthers(t *testing.T) {
 	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "1")
 }
 
+// A foreign bridge is used as it is. Its address is kept, the gateway's added only
+// where it is asked for.
+func TestEnsureForeignBridge(t *testing.T) {
+	newHost(t)
+	runIP(t, threadNetns, "link add br9 mtu 1300 address 02:09:09:09:09:09 type bridge stp_state 1")
+	runIP(t, threadNetns, "addr add 10.7.0.1/24 dev br9")
+	if err := WriteSysctl("net.ipv6.conf.br9.accept_ra", "1"); err != nil {
+		t.Fatal(err)
+	}
+	want := Bridge{Name: "br9", MTU: 1400, MAC: net.HardwareAddr{2, 9, 9, 9, 9, 9}, Foreign: true}
+	own, gateway := "10.7.0.1/24", "172.30.0.1/24"
+	for _, row := range []struct{ add, have []netip.Prefix }{
+		{nil, prefixes(own)},
+		{prefixes(gateway), prefixes(own, gateway)},
+		{nil, prefixes(own, gateway)},
+	} {
+		want.Addrs = row.add
+		index, created, err := EnsureBridge(want)
+		if err != nil || created {
+			t.Fatalf("EnsureBridge = %d, %v, %v", index, created, err)
+		}
+		got, err := Link("br9")
+		if err != nil || !got.Up || got.Index != index || got.MTU != 1300 || got.MAC.String() != want.MAC.String() {
+			t.Errorf("bridge is %+v, %v", got, err)
+		}
+		if addrs := slices.DeleteFunc(got.Addrs, is6); !slices.Equal(addrs, row.have) {
+			t.Errorf("addresses are %v, want %v", addrs, row.have)
+		}
+		wantBridgeOption(t, "br9", "stp_state", "1")
+		wantSysctl(t, "net.ipv6.conf.br9.accept_ra", "1")
+	}
+	runIP(t, threadNetns, "link del br9")
+	if _, _, err := EnsureBridge(want); !errors.Is(err, ErrNotFound) {
+		t.Errorf("EnsureBridge of a foreign one that is gone: %v, want ErrNotFound", err)
+	}
+	if _, err := Link("br9"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it was made: %v", err)
+	}
+}
+
 func TestEnsureBridgeErrors(t *testing.T) {
 	newHost(t)
 	if _, err := EnsureFIBLink("fib"); err != nil {
@@ -114,6 +154,9 @@ func TestEnsureBridgeErrors(t *testing.T) {
 	}
 	if _, _, err := EnsureBridge(Bridge{Name: "fib"}); !errors.Is(err, ErrNotBridge) {
 		t.Errorf("EnsureBridge over a veth: %v, want ErrNotBridge", err)
+	}
+	if _, _, err := EnsureBridge(Bridge{Name: "fib", Foreign: true}); !errors.Is(err, ErrNotBridge) {
+		t.Errorf("EnsureBridge over a veth, foreign: %v, want ErrNotBridge", err)
 	}
 	bad := Bridge{Name: "br0", Addrs: []netip.Prefix{netip.MustParsePrefix("ff02::1/64")}}
 	if _, _, err := EnsureBridge(bad); err == nil {

@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrNotBridge says that a link of another kind has the bridge's name.
 	ErrNotBridge = errors.New("not a bridge")
+	// ErrBridgeFull says that the bridge has MaxBridgePorts ports.
+	ErrBridgeFull = errors.New("bridge has no free port")
 	// ErrThreadLost says that the calling thread could not return to the network
 	// namespace that it came from. The goroutine must end: the thread is locked to
 	// it and is discarded with it.
@@ -33,6 +35,8 @@ func sentinel(err error) error {
 		return ErrNotFound
 	case errors.Is(err, unix.ENODEV), errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w: %w", ErrNotFound, err)
+	case errors.Is(err, unix.EXFULL):
+		return fmt.Errorf("%w: %w", ErrBridgeFull, err)
 	case errors.Is(err, fs.ErrExist):
 		return fmt.Errorf("%w: %w", ErrExists, err)
 	}

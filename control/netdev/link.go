@@ -24,6 +24,7 @@ type LinkInfo struct {
 	Stats    Stats
 	Ethernet bool // frames have Ethernet headers
 	Loopback bool
+	Isolated bool // a bridge's port that does not reach other isolated ones
 
 	// Broadcasts are the addresses that mean every host of one of Addrs' subnets.
 	Broadcasts []netip.Addr
@@ -51,7 +52,13 @@ func Link(name string) (LinkInfo, error) {
 	if err != nil {
 		return LinkInfo{}, fmt.Errorf("list addresses of %s: %w", name, err)
 	}
-	return linkInfo(link, addrs), nil
+	info := linkInfo(link, addrs)
+	if info.Master != 0 {
+		if info.Isolated, err = isIsolated(info.Index); err != nil {
+			return LinkInfo{}, fmt.Errorf("read link %s: %w", name, err)
+		}
+	}
+	return info, nil
 }
 
 // Links reads all devices, in the order of their index.
@@ -61,7 +68,7 @@ func Links() ([]LinkInfo, error) {
 		return nil, err
 	}
 	defer h.Close()
-	links, err := dump(h.LinkList)
+	links, isolated, err := dumpLinks()
 	if err != nil {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
@@ -75,7 +82,9 @@ func Links() ([]LinkInfo, error) {
 	}
 	infos := make([]LinkInfo, 0, len(links))
 	for _, l := range links {
-		infos = append(infos, linkInfo(l, byIndex[l.Attrs().Index]))
+		info := linkInfo(l, byIndex[l.Attrs().Index])
+		info.Isolated = isolated[info.Index]
+		infos = append(infos, info)
 	}
 	return infos, nil
 }

@@ -18,14 +18,23 @@ func Routes() ([]netip.Prefix, error) {
 		return nil, err
 	}
 	defer h.Close()
+	routes, err := listRoutes(h, netlink.FAMILY_ALL)
+	if err != nil {
+		return nil, err
+	}
+	return destinations(routes), nil
+}
+
+// listRoutes lists a family's routes of all tables.
+func listRoutes(h *netlink.Handle, family int) ([]netlink.Route, error) {
 	routes, err := dump(func() ([]netlink.Route, error) {
 		// A filter for any table: without one only the main table is listed.
-		return h.RouteListFiltered(netlink.FAMILY_ALL, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
+		return h.RouteListFiltered(family, &netlink.Route{Table: unix.RT_TABLE_UNSPEC}, netlink.RT_FILTER_TABLE)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list routes: %w", err)
 	}
-	return destinations(routes), nil
+	return routes, nil
 }
 
 // destinations picks the subnets that somebody uses.

@@ -11,19 +11,7 @@ func TestTraffic(t *testing.T) {
 	newHost(t)
 	newBridge(t)
 	a, b := newUp(t, 2), newUp(t, 3)
-	listen := func(ns, addr string) (c net.PacketConn) {
-		t.Helper()
-		err := Do(ns, func() (err error) {
-			c, err = net.ListenPacket("udp4", addr)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
-	}
-	inA, inB, onHost := listen(a.Netns, "172.30.0.2:53"), listen(b.Netns, "172.30.0.3:53"), listen(threadNetns, "172.30.0.1:53")
+	inA, inB, onHost := packetConn(t, a.Netns, a.Addrs[0].Addr(), 53), packetConn(t, b.Netns, b.Addrs[0].Addr(), 53), packetConn(t, threadNetns, gateway, 53)
 	for _, way := range []struct {
 		name     string
 		from, to net.PacketConn

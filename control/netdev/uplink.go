@@ -1,9 +1,12 @@
 package netdev
 
 import (
+	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
+
+	"github.com/vishvananda/netlink"
 )
 
 // engineLinks are the names that container engines give to their bridges and to
@@ -39,6 +42,49 @@ func FindUplinks(links []LinkInfo, own func(name string) bool) []LinkInfo {
 		uplinks = append(uplinks, l)
 	}
 	return uplinks
+}
+
+// DefaultUplink is the one of the links by which the main table's default route
+// leads, the one with the lowest metric of several, IPv4 before IPv6. Not ok if no
+// default route leads by any of them.
+func DefaultUplink(links []LinkInfo) (ifindex int, ok bool, err error) {
+	h, err := newHandle()
+	if err != nil {
+		return 0, false, err
+	}
+	defer h.Close()
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, family) })
+		if err != nil {
+			return 0, false, fmt.Errorf("list routes: %w", err)
+		}
+		if ifindex, ok = defaultBy(routes, links); ok {
+			return ifindex, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// defaultBy picks the default route that counts.
+func defaultBy(routes []netlink.Route, links []LinkInfo) (ifindex int, ok bool) {
+	best := 0
+	consider := func(metric, index int) {
+		isOneOf := slices.ContainsFunc(links, func(l LinkInfo) bool { return l.Index == index })
+		if isOneOf && (!ok || metric < best) {
+			best, ifindex, ok = metric, index, true
+		}
+	}
+	for _, r := range routes {
+		// One with a TOS is not everybody's.
+		if p, is := toPrefix(r.Dst); !is || p.Bits() != 0 || r.Tos != 0 {
+			continue
+		}
+		consider(r.Priority, r.LinkIndex)
+		for _, way := range r.MultiPath {
+			consider(r.Priority, way.LinkIndex)
+		}
+	}
+	return ifindex, ok
 }
 
 // isGlobal says whether others can reach the address beyond the link; private

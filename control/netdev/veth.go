@@ -20,7 +20,18 @@ type Veth struct {
 	Peer     string           // name of the sandbox-side device, as eth0
 	PeerMAC  net.HardwareAddr // nil for a random one
 	Addrs    []netip.Prefix   // the sandbox's addresses
-	Gateways []netip.Addr     // default routes, one a family at most
+	Gateways []netip.Addr     // the network's, one a family at most; none where nothing leads out
+
+	// Default says that the sandbox's default routes go by the Gateways. One
+	// attachment of a sandbox has it; to move it, set up the one that gets it first.
+	Default bool
+	// Table is the routing table, of the sandbox and of this attachment alone, for
+	// what comes from Addrs: replies leave by the network that they came in on. 0 for
+	// none, 1 to 251 or above 255 otherwise. The rules' priority is the same number.
+	Table int
+	// Isolated keeps the bridge from forwarding between this port and others that are
+	// isolated. It says nothing without a Bridge.
+	Isolated bool
 }
 
 // CreateVeth makes both ends, down, the host's not on the bridge yet: programs can

@@ -18,10 +18,11 @@ import (
 const carrierWait = 2 * time.Second
 
 // Up sets both ends up and configures the sandbox: the host side becomes a port of
-// the bridge, the sandbox gets its lo, addresses and default routes. If anything was
-// missing it then announces the IPv4 addresses, so that neighbours learn a new MAC.
-// It repairs what is missing and leaves alone what is there. ErrNotFound if one
-// of the two ends, the bridge or the namespace is gone.
+// the bridge, the sandbox gets its lo, addresses, routes and rules, both get the MTU.
+// If anything was missing it then announces the IPv4 addresses, so that neighbours
+// learn a new MAC. It repairs what is missing, takes back what the attachment has no
+// more, and leaves alone what others set. ErrNotFound if one of the two ends, the
+// bridge or the namespace is gone, ErrBridgeFull if the bridge takes no more ports.
 func (v Veth) Up() error {
 	if err := v.up(); err != nil {
 		return fmt.Errorf("set veth %s up: %w", v.Host, err)
@@ -70,16 +71,12 @@ func (v Veth) upHost(h *netlink.Handle) (index int, changed bool, err error) {
 	if err != nil {
 		return 0, false, err
 	}
+	if err := ensureMTU(h, link, v.MTU); err != nil {
+		return 0, false, err
+	}
 	if v.Bridge != "" {
-		bridge, err := linkByName(h, v.Bridge)
-		if err != nil {
+		if changed, err = v.ensurePort(h, link); err != nil {
 			return 0, false, err
-		}
-		if link.Attrs().MasterIndex != bridge.Attrs().Index {
-			if err := h.LinkSetMasterByIndex(link, bridge.Attrs().Index); err != nil {
-				return 0, false, fmt.Errorf("add to bridge %s: %w", v.Bridge, err)
-			}
-			changed = true
 		}
 	}
 	up, err := ensureUp(h, link)
@@ -124,6 +121,9 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 			return nil, false, err
 		}
 	}
+	if err := ensureMTU(h, peer, v.MTU); err != nil {
+		return nil, false, err
+	}
 	changed, err = ensureAddrs(h, peer, v.Addrs)
 	if err != nil {
 		return nil, false, err
@@ -132,11 +132,11 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	if err != nil {
 		return nil, false, err
 	}
-	for _, gw := range v.Gateways {
-		err := h.RouteAdd(&netlink.Route{LinkIndex: peer.Attrs().Index, Gw: gw.AsSlice()})
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return nil, false, fmt.Errorf("add default route via %s: %w", gw, err)
-		}
+	if err := v.ensureRoutes(h, peer.Attrs().Index); err != nil {
+		return nil, false, err
+	}
+	if err := v.ensureRules(h); err != nil {
+		return nil, false, err
 	}
 	return peer, changed || up, nil
 }

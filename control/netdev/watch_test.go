@@ -140,7 +140,9 @@ func TestEnsureWhatIsThereMakesNoEvent(t *testing.T) {
 		}
 	}
 	ensure()
-	v := newUp(t, 2)
+	v := newVeth(2, newSandbox(t, "web"))
+	v.Table, v.Isolated = 1000, true
+	newAttached(t, v)
 	for _, name := range []string{"br0", "fib", "fibp", v.Host} {
 		awaitUp(t, name)
 	}
@@ -150,15 +152,7 @@ func TestEnsureWhatIsThereMakesNoEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer outside.Close()
-	var inside *os.File
-	err = Do(v.Netns, func() (err error) {
-		inside, err = subscribe(watchBuffer)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inside.Close()
+	inside := subscribeIn(t, v.Netns)
 
 	ensure()
 	if err := v.Up(); err != nil {

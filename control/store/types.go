@@ -19,8 +19,8 @@ type State struct {
 type Network struct {
 	Name       string            `json:"name"`
 	ID         string            `json:"id"`
-	Index      uint16            `json:"index"`  // its number in the datapath; never 0
-	Driver     string            `json:"driver"` // bridge, none or host
+	Index      uint16            `json:"index"`  // its number in the datapath; 0 only where it has none: driver none
+	Driver     string            `json:"driver"` // bridge, or none: no subnet, no bridge
 	Owner      string            `json:"owner"`  // who asked: ebnet, docker, cni
 	Subnets    []Subnet          `json:"subnets"`
 	Bridge     string            `json:"bridge,omitempty"`      // name of the device
@@ -42,6 +42,9 @@ type Subnet struct {
 	Gateway netip.Addr   `json:"gateway,omitzero"`
 	Range   netip.Prefix `json:"range,omitzero"`  // zero value: the whole subnet
 	Cursor  netip.Addr   `json:"cursor,omitzero"` // where the search for the next free address begins
+	// Reserved are never given out: the host's other addresses on a bridge that
+	// was there before the network.
+	Reserved []netip.Addr `json:"reserved,omitempty"`
 }
 
 // Sandbox is one network namespace that should exist, with its attachments.

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Link headers towards neighbours behind uplinks. The kernel could be asked for
+ * every packet (bpf_redirect_neigh), which costs about 3 % of a round trip. So
+ * its answer is kept for two seconds; then one packet goes the kernel's way,
+ * which also has it probe the neighbour, and the answer is asked for again, by
+ * the datapath itself: a gateway that changes is followed without the agent.
+ */
+#ifndef EBNET_NEXT_HOP_H
+#define EBNET_NEXT_HOP_H
+
+#include "flow.h"
+
+#define AF_INET 2
+#define NSEC_PER_TICK_SHIFT 20
+#define HOP_TICKS 2000
+
+/* A flow's hop: the place in the map, and which of its neighbours is meant. */
+#define HOP_PLACE_BITS 12
+_Static_assert(MAX_NEXT_HOPS == 1 << HOP_PLACE_BITS, "a hop's place has no room");
+
+static __always_inline __u32 hop_place(__u32 hop)
+{
+	return hop & (MAX_NEXT_HOPS - 1);
+}
+
+static __always_inline __u32 hop_name(__u32 place, __u32 gen)
+{
+	return place | gen << HOP_PLACE_BITS;
+}
+
+static __always_inline __u32 now_ticks(void)
+{
+	return bpf_ktime_get_coarse_ns() >> NSEC_PER_TICK_SHIFT;
+}
+
+static __always_inline bool hop_expired(const struct next_hop *hop)
+{
+	return (__s32)(now_ticks() - hop->deadline) > 0;
+}
+
+/* Any well-mixed number of a neighbour; place 0 stays free, for "none". */
+static __always_inline __u32 hop_hash(const struct addr *gateway, __u32 oif)
+{
+	__u32 h = gateway->w[0] ^ gateway->w[1] ^ gateway->w[2] ^ gateway->w[3];
+
+	h = (h ^ oif) * 0x9e3779b1;
+	return (h >> (32 - HOP_PLACE_BITS)) ?: 1;
+}
+
+/* Asks the kernel's routes and neighbours, through a device that has forwarding on. */
+static __always_inline long ask_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib, __u32 flags)
+{
+	struct settings *cfg;
+	__u32 zero = 0;
+
+	cfg = bpf_map_lookup_elem(&config, &zero);
+	if (!cfg)
+		return -ENOENT;
+	fib->family = AF_INET;
+	fib->ifindex = cfg->fib_ifindex;
+	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
+}
+
+/* Takes or renews a neighbour's place; one that another neighbour lives in stays its. */
+static __always_inline void hop_write(struct flow *f, const struct bpf_fib_lookup *fib)
+{
+	struct addr gateway = addr_v4(fib->ipv4_dst);
+	__u32 place = hop_hash(&gateway, fib->ifindex);
+	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
+	__u32 version;
+	bool same;
+
+	if (!hop)
+		return;
+	same = hop->oif == fib->ifindex && addr_equal(&hop->gateway, &gateway);
+	if (!same && !hop_expired(hop))
+		return;
+	version = hop->version;
+	if (version & 1 ||
+	    __sync_val_compare_and_swap(&hop->version, version, version + 1) != version)
+		return;
+	if (!same)
+		hop->gen++;
+	hop->gateway = gateway;
+	hop->oif = fib->ifindex;
+	__builtin_memcpy(hop->header, fib->dmac, ETH_ALEN);
+	__builtin_memcpy(hop->header + ETH_ALEN, fib->smac, ETH_ALEN);
+	hop->header[12] = ETH_P_IP >> 8;
+	hop->header[13] = ETH_P_IP & 0xff;
+	hop->deadline = now_ticks() + HOP_TICKS;
+	__sync_fetch_and_add(&hop->version, 1);
+	f->hop = hop_name(place, hop->gen);
+}
+
+/*
+ * Renews what is known of a flow's next hop, for the packets to come. A route
+ * that leads out of another device than the flow's is not followed: its outside
+ * address belongs to that one.
+ */
+static __noinline int hop_renew(struct __sk_buff *skb, struct flow *f)
+{
+	struct bpf_fib_lookup fib = {};
+
+	if (!f)
+		return 0;
+	fib.l4_protocol = f->nat.proto;
+	fib.ipv4_src = f->nat.src.w[3];
+	fib.ipv4_dst = f->nat.dst.w[3];
+	if (ask_fib(skb, &fib, 0) == BPF_FIB_LKUP_RET_SUCCESS && fib.ifindex == f->oif)
+		hop_write(f, &fib);
+	return 0;
+}
+
+/* Copies a flow's link header out; false where it is not known, or no longer for sure. */
+static __always_inline bool hop_header(const struct flow *f, __u8 *header)
+{
+	__u32 place = hop_place(f->hop);
+	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
+	__u32 version;
+
+	if (!place || !hop || hop_expired(hop) || hop_name(place, hop->gen) != f->hop)
+		return false;
+	version = *(volatile __u32 *)&hop->version;
+	__builtin_memcpy(header, hop->header, ETH_HLEN);
+	return !(version & 1) && version == *(volatile __u32 *)&hop->version;
+}
+
+#endif

@@ -1,0 +1,149 @@
+package control
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+
+	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/ipam"
+	"github.com/ebnet/ebnet/control/netdev"
+	"github.com/ebnet/ebnet/control/store"
+)
+
+// planAttachment checks one more attachment of a sandbox, behind those that it
+// has, and reserves an address for it. It returns the network if its address
+// cursor has moved.
+func (a *Agent) planAttachment(sb store.Sandbox, want api.Attachment, back *undo) (store.Attachment, []store.Network, error) {
+	if err := api.ValidRef(want.Network); err != nil {
+		return store.Attachment{}, nil, err
+	}
+	n, ok := a.want.networks[want.Network]
+	if !ok && !isBuiltIn(want.Network) {
+		return store.Attachment{}, nil, noNetwork(want.Network)
+	}
+	if err := a.mayJoin(sb, want.Network); err != nil {
+		return store.Attachment{}, nil, err
+	}
+	at := store.Attachment{Network: want.Network}
+	if n.Driver != api.DriverBridge {
+		if want.IP.IsValid() || want.MAC != "" {
+			return at, nil, api.Errorf(api.CodeUnprocessable, "network %s has no addresses: leave out ip and mac", want.Network)
+		}
+		return at, nil, nil
+	}
+	if err := a.hasPort(n); err != nil {
+		return at, nil, err
+	}
+	addr, err := a.takeAddress(n, want.IP, back)
+	if err != nil {
+		return at, nil, fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	if at.MAC, err = a.takeMAC(n, want.MAC, addr); err != nil {
+		return at, nil, err
+	}
+	pool := a.pools[n.Name]
+	at.Interface = nextInterface(sb.Attachments)
+	at.Addresses = []netip.Prefix{netip.PrefixFrom(addr, pool.Subnet().Bits())}
+	at.HostInterface = hostInterface(sb.ID, n.Name)
+	at.HostMAC = stableMAC(sb.ID + "/" + n.Name)
+	n.Subnets = slices.Clone(n.Subnets)
+	n.Subnets[0].Cursor = pool.Cursor()
+	return at, []store.Network{n}, nil
+}
+
+// mayJoin says whether a sandbox can be on a network beside those that it is on.
+func (a *Agent) mayJoin(sb store.Sandbox, network string) error {
+	if _, on := findAttachment(sb, network); on {
+		return api.Errorf(api.CodeConflict, "sandbox %s is on network %s already", sb.Name, network)
+	}
+	if len(sb.Attachments) == 0 {
+		return nil
+	}
+	for _, name := range []string{sb.Attachments[0].Network, network} {
+		if a.want.networks[name].Driver != api.DriverBridge {
+			return api.Errorf(api.CodeUnprocessable, "a sandbox on network %s is on no other", name)
+		}
+	}
+	return nil
+}
+
+// hasPort refuses what a network's bridge has no room for.
+func (a *Agent) hasPort(n store.Network) error {
+	ports := len(a.want.members(n.Name))
+	if !n.OwnsBridge { // so others may have ports on it
+		links, err := a.links.Links()
+		if err != nil {
+			return err
+		}
+		ports = max(ports, netdev.BridgePorts(links, a.live.bridges[n.Name]))
+	}
+	if ports < netdev.MaxBridgePorts {
+		return nil
+	}
+	return api.Errorf(api.CodeConflict, "network %s is full: its bridge %s has %d ports, and the kernel allows no more: use another network", n.Name, n.Bridge, ports)
+}
+
+// takeAddress reserves the address that was asked for, or a free one.
+func (a *Agent) takeAddress(n store.Network, asked netip.Addr, back *undo) (netip.Addr, error) {
+	pool, addr := a.pools[n.Name], asked.Unmap()
+	var err error
+	switch {
+	case addr.Is6():
+		err = api.Errorf(api.CodeUnprocessable, "address %s: IPv6 is not supported yet", addr)
+	case addr.IsValid():
+		err = pool.Reserve(addr)
+	default:
+		addr, err = pool.Allocate()
+	}
+	if holder, ok := a.holder(n.Name, addr); ok && errors.Is(err, ipam.ErrTaken) {
+		err = api.Errorf(api.CodeConflict, "address %s is taken by sandbox %s", addr, holder)
+	}
+	if err != nil {
+		return addr, err
+	}
+	back.push(func() error { pool.Release(addr); return nil })
+	return addr, nil
+}
+
+// holder is the sandbox that has an address on a network.
+func (a *Agent) holder(network string, addr netip.Addr) (sandbox string, found bool) {
+	return a.findMember(network, func(at store.Attachment) bool {
+		return slices.ContainsFunc(at.Addresses, func(p netip.Prefix) bool { return p.Addr() == addr })
+	})
+}
+
+// takeMAC decides on an attachment's MAC address, which no other one on the
+// network has.
+func (a *Agent) takeMAC(n store.Network, asked string, addr netip.Addr) (string, error) {
+	mac, err := chooseMAC(asked, addr)
+	if err != nil {
+		return "", err
+	}
+	if other, ok := a.findMember(n.Name, func(at store.Attachment) bool { return at.MAC == mac }); ok {
+		return "", api.Errorf(api.CodeConflict, "MAC address %s is taken by sandbox %s", mac, other)
+	}
+	return mac, nil
+}
+
+// findMember finds the sandbox whose attachment to a network is like that.
+func (a *Agent) findMember(network string, like func(store.Attachment) bool) (sandbox string, found bool) {
+	for _, sb := range a.want.sandboxes {
+		if at, on := findAttachment(sb, network); on && like(at) {
+			return sb.Name, true
+		}
+	}
+	return "", false
+}
+
+// chooseMAC takes the address that was asked for, or makes one of the IPv4
+// address as Docker does: 02:42 and the four bytes.
+func chooseMAC(asked string, addr netip.Addr) (string, error) {
+	if asked != "" {
+		return api.ParseMAC(asked)
+	}
+	b := addr.As4()
+	return net.HardwareAddr{0x02, 0x42, b[0], b[1], b[2], b[3]}.String(), nil
+}

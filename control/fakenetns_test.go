@@ -1,0 +1,47 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/ebnet/ebnet/control/netdev"
+)
+
+// place is where the other end of a link is.
+type place struct{ netns, peer string }
+
+// fakeNetns is what a sandbox's namespace has: devices by name, and rules, which
+// stay when their device goes.
+type fakeNetns map[string]*fakeDevice
+
+type fakeDevice struct {
+	up    bool
+	addrs []netip.Prefix
+	gates []netip.Addr // where what comes from addrs leaves
+	table int          // in which that is said
+	way   bool         // everything else leaves there, too
+}
+
+func (d *fakeDevice) String() string {
+	return fmt.Sprint(d.up, d.addrs, d.gates, d.table, d.way)
+}
+
+// configure does what netdev.Veth.Up does inside.
+func (ns fakeNetns) configure(v netdev.Veth) {
+	ns["lo"] = &fakeDevice{up: true}
+	dev := ns[v.Peer]
+	if dev.table != v.Table {
+		delete(ns, fmt.Sprint("rule ", dev.table))
+	}
+	*dev = fakeDevice{up: true, addrs: v.Addrs, gates: v.Gateways, table: v.Table}
+	if v.Table != 0 {
+		ns[fmt.Sprint("rule ", v.Table)] = &fakeDevice{up: true, addrs: v.Addrs}
+	}
+	if !v.Default {
+		return
+	}
+	for name, other := range ns {
+		other.way = !strings.HasPrefix(name, "rule ") && name == v.Peer
+	}
+}

@@ -1,0 +1,126 @@
+package control
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/ipam"
+	"github.com/ebnet/ebnet/control/netdev"
+	"github.com/ebnet/ebnet/control/store"
+)
+
+// planSubnet decides on the addresses of a network: those asked for, or those
+// that a bridge which is there already has, or free ones.
+func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[string]netdev.LinkInfo) (store.Subnet, error) {
+	var s store.Subnet
+	if len(create.Gateways) > 0 {
+		s.Gateway = create.Gateways[0]
+	}
+	if len(create.IPRanges) > 0 {
+		s.Range = create.IPRanges[0]
+	}
+	own := addrs4(links[n.Bridge]) // none if the bridge is to be made
+	switch {
+	case len(create.Subnets) > 0:
+		s.Prefix = create.Subnets[0]
+	case len(own) > 0:
+		s.Prefix = own[0].Masked()
+	case s.Gateway.IsValid():
+		return s, api.Errorf(api.CodeUnprocessable, "gateway %s has no subnet to be in: give a subnet, too", s.Gateway)
+	default:
+		free, err := a.freeSubnet()
+		if err != nil {
+			return s, err
+		}
+		s.Prefix = free
+	}
+	if first := s.Prefix.Addr(); first.IsLoopback() || first.IsMulticast() || first.IsUnspecified() {
+		return s, api.Errorf(api.CodeUnprocessable, "subnet %s has no addresses that a sandbox could have", s.Prefix)
+	}
+	takeOver(&s, own)
+	n.Subnets = []store.Subnet{s}
+	pool, err := openPool(n)
+	if err != nil {
+		return s, err
+	}
+	s.Gateway = pool.Gateway()
+	return s, a.checkOverlap(n, links)
+}
+
+// takeOver makes an address that a bridge has in the subnet the gateway, if none
+// is asked for, and keeps its other ones from being given out.
+func takeOver(s *store.Subnet, own []netip.Prefix) {
+	for _, p := range own {
+		switch {
+		case !s.Prefix.Contains(p.Addr()) || p.Addr() == s.Gateway:
+		case !s.Gateway.IsValid():
+			s.Gateway = p.Addr()
+		default:
+			s.Reserved = append(s.Reserved, p.Addr())
+		}
+	}
+}
+
+// addrs4 are a link's IPv4 addresses that others on it can reach.
+func addrs4(l netdev.LinkInfo) []netip.Prefix {
+	return slices.DeleteFunc(globalAddrs(l.Addrs), func(p netip.Prefix) bool { return !p.Addr().Is4() })
+}
+
+// checkOverlap refuses a subnet that leads somewhere else already.
+func (a *Agent) checkOverlap(n store.Network, links map[string]netdev.LinkInfo) error {
+	subnet := n.Subnets[0].Prefix
+	for _, other := range a.want.networkList() {
+		for _, s := range other.Subnets {
+			if s.Prefix.Overlaps(subnet) {
+				return api.Errorf(api.CodeConflict, "subnet %s overlaps network %s (%s)", subnet, other.Name, s.Prefix)
+			}
+		}
+	}
+	routes, err := a.links.Routes()
+	if err != nil {
+		return err
+	}
+	if found := overlaps(routes, links, n); len(found) > 0 {
+		return api.Errorf(api.CodeConflict, "subnet %s overlaps %s, to which the host has an address or a route", subnet, found[0])
+	}
+	return nil
+}
+
+// freeSubnet chooses a subnet that nothing on the host overlaps.
+func (a *Agent) freeSubnet() (netip.Prefix, error) {
+	used, err := a.usedPrefixes()
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	subnet, err := ipam.ChooseSubnet(a.random, ipam.DefaultPools(), used)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("choose subnet: %w: every private subnet of Docker's pools overlaps an address or a route of the host, or a network", err)
+	}
+	return subnet, nil
+}
+
+// usedPrefixes is what a new subnet must keep clear of.
+func (a *Agent) usedPrefixes() ([]netip.Prefix, error) {
+	used, err := a.links.Routes()
+	if err != nil {
+		return nil, err
+	}
+	links, err := a.links.Links()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		if l.Name == defaultBridge {
+			continue // ours, from before the store was deleted
+		}
+		used = append(used, l.Addrs...)
+	}
+	for _, n := range a.want.networks {
+		for _, s := range n.Subnets {
+			used = append(used, s.Prefix)
+		}
+	}
+	return used, nil
+}
