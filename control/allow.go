@@ -49,7 +49,7 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 	var back undo
 	defer func() { err = a.finish(what, &back, err) }()
 
-	found, err := selectPublishes(a.want.publishList(), c.Spec)
+	found, err := selectPublishes(a.want.publishList(), c.Spec, a.opt.HostIP)
 	if err != nil {
 		return nil, api.Errorf(apiError(err).Code, "%s: %w", what, err)
 	}

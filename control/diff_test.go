@@ -177,7 +177,7 @@ func TestSelectPublishes(t *testing.T) {
 	}
 	all := []store.Publish{
 		publish("0.0.0.0", 80, 80), publish("127.0.0.1", 80, 80),
-		publish("127.0.0.1", 81, 81),
+		publish("127.0.0.1", 81, 81), publish("198.51.100.1", 100, 100),
 		publish("192.0.2.1", 90, 90), publish("192.0.2.2", 90, 90),
 		publish("0.0.0.0", 8000, 8004), publish("0.0.0.0", 8005, 8005), publish("0.0.0.0", 8007, 8007),
 	}
@@ -185,7 +185,8 @@ func TestSelectPublishes(t *testing.T) {
 	for text, want := range map[string]string{
 		"80":             "0.0.0.0:80/tcp",
 		"127.0.0.1:80":   "127.0.0.1:80/tcp",
-		"81":             "127.0.0.1:81/tcp",
+		"81":             "conflict",             // a stranger's, who did not ask for all addresses
+		"100":            "198.51.100.1:100/tcp", // the address by default
 		"81/udp":         "not found",
 		"90":             "conflict",
 		"192.0.2.2:90":   "192.0.2.2:90/tcp",
@@ -196,7 +197,7 @@ func TestSelectPublishes(t *testing.T) {
 		"8003-8005":      "cannot be done",
 		"192.0.2.1:8000": "not found",
 	} {
-		found, err := selectPublishes(all, hostSpec(text))
+		found, err := selectPublishes(all, hostSpec(text), netip.MustParseAddr("198.51.100.1"))
 		got := ""
 		for _, p := range found {
 			got += " " + hostSide(p)

@@ -72,6 +72,8 @@ type fakeKernel struct {
 	endpoints map[uint32]datapath.Endpoint
 	networks  map[uint16]datapath.Network
 	publishes map[string]datapath.Publish
+	origins   []datapath.Origin         // the host's own connections by published ports
+	destroyed []uint64                  // cookies of those that were ended
 	allowed   map[uint32][]netip.Prefix // source lists by slot
 	uplinks   []datapath.Uplink
 	addrs     []datapath.HostAddr

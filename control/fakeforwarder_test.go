@@ -138,3 +138,5 @@ func (k *fakeKernel) flush(what ...any) (int, error) {
 	k.flushed = append(k.flushed, fmt.Sprint(what...))
 	return len(k.flushed), nil
 }
+
+func (k *fakeKernel) Origins() ([]datapath.Origin, error) { return k.origins, nil }

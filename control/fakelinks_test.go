@@ -214,3 +214,16 @@ func (k *fakeKernel) WriteReservedPorts(set netdev.PortSet) error {
 	k.reserved = set
 	return nil
 }
+
+func (k *fakeKernel) LocalPorts() (first, last uint16, err error) { return 32768, 60999, nil }
+
+func (k *fakeKernel) DestroySockets(_ uint8, match func(uint64) bool) (int, error) {
+	n := 0
+	for _, o := range k.origins {
+		if match(o.Cookie) {
+			k.destroyed = append(k.destroyed, o.Cookie)
+			n++
+		}
+	}
+	return n, nil
+}

@@ -82,7 +82,7 @@ func (a *Agent) flushSandbox(name string) (int, error) {
 
 // flushPort ends the flows of whole publishes, or of single ports of a range.
 func (a *Agent) flushPort(spec api.HostSpec) (int, error) {
-	found, err := selectPublishes(a.want.publishList(), spec)
+	found, err := selectPublishes(a.want.publishList(), spec, a.opt.HostIP)
 	if err == nil {
 		ended := 0
 		for _, p := range found {

@@ -27,6 +27,7 @@ type Forwarder interface {
 	Publish(datapath.Publish, []netip.Prefix) (datapath.Publish, error)
 	SetAllowed(slot uint32, allow []netip.Prefix) error
 	Allowed(slot uint32) ([]netip.Prefix, error)
+	Origins() ([]datapath.Origin, error)
 	Unpublish(datapath.Publish) error
 	Publishes() ([]datapath.Publish, error)
 
@@ -76,6 +77,8 @@ type Links interface {
 
 	ReservedPorts() (netdev.PortSet, error)
 	WriteReservedPorts(netdev.PortSet) error
+	LocalPorts() (first, last uint16, err error)
+	DestroySockets(protocol uint8, match func(cookie uint64) bool) (int, error)
 }
 
 // hostLinks are the links of the namespace that the process runs in.
@@ -98,6 +101,12 @@ func (hostLinks) Processes(path string) ([]int, error)   { return netdev.Process
 func (hostLinks) ReservedPorts() (netdev.PortSet, error) { return netdev.ReadReservedPorts() }
 
 func (hostLinks) WriteReservedPorts(set netdev.PortSet) error { return netdev.WriteReservedPorts(set) }
+
+func (hostLinks) LocalPorts() (first, last uint16, err error) { return netdev.LocalPorts() }
+
+func (hostLinks) DestroySockets(protocol uint8, match func(uint64) bool) (int, error) {
+	return netdev.DestroySockets(protocol, match)
+}
 
 func (hostLinks) DefaultUplink(links []netdev.LinkInfo) (ifindex int, ok bool, err error) {
 	return netdev.DefaultUplink(links)

@@ -162,6 +162,9 @@ func (a *Agent) withdrawPublish(p store.Publish, sb store.Sandbox) error {
 	if err := a.fwd.Unpublish(entry); err != nil {
 		return err
 	}
+	if err := a.endHostSockets(entry); err != nil {
+		return err
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.live.publishes, p.Key())

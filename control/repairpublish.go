@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
 )
@@ -44,6 +45,9 @@ func (p *pass) published() {
 	p.mu.Lock()
 	p.live.publishes = slots
 	p.mu.Unlock()
+	if err := p.localPorts(p.want.ports()); err != nil {
+		p.fail("read the host's local ports", err)
+	}
 	changed, err := syncReservedPorts(p.store, p.links, p.want.ports())
 	if err != nil {
 		p.fail("reserve published ports", err)
@@ -51,6 +55,23 @@ func (p *pass) published() {
 	if changed {
 		p.repaired("sysctl", "ip_local_reserved_ports")
 	}
+}
+
+// localPorts tells when what is published leaves the host too few ports for its own
+// outgoing connections: the kernel's reservation knows no protocol.
+func (p *pass) localPorts(published netdev.PortSet) error {
+	first, last, err := p.links.LocalPorts()
+	if err != nil {
+		return err
+	}
+	var local netdev.PortSet
+	local.Add(first, last)
+	left := local.Minus(published)
+	if left.Len()*10 < local.Len() {
+		p.problem(fmt.Sprintf("published ports leave the host %d of %d ports for connections of its own: "+
+			"publish others, or widen net.ipv4.ip_local_port_range", left.Len(), local.Len()))
+	}
+	return nil
 }
 
 // allowed corrects the source lists of what is published already.

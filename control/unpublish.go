@@ -16,7 +16,7 @@ import (
 func (a *Agent) Unpublish(_ context.Context, spec api.HostSpec) ([]api.Publish, error) {
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	found, err := selectPublishes(a.want.publishList(), spec)
+	found, err := selectPublishes(a.want.publishList(), spec, a.opt.HostIP)
 	if err != nil {
 		return nil, api.Errorf(apiError(err).Code, "unpublish %s: %w", spec, err)
 	}
@@ -48,8 +48,9 @@ func (a *Agent) unpublish(p store.Publish, sb store.Sandbox) error {
 
 // selectPublishes finds what is published at exactly the ports of a spec: one
 // publish, or several that make up its range. Without an address it takes those
-// on all addresses, or else those of the only address that has any.
-func selectPublishes(all []store.Publish, spec api.HostSpec) ([]store.Publish, error) {
+// on all addresses, or else those on the address that publishes have by default:
+// a person who names no other means no other.
+func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Addr) ([]store.Publish, error) {
 	byHost := map[netip.Addr][]store.Publish{}
 	for _, p := range all {
 		if p.Proto != spec.Proto || p.HostPortEnd < spec.HostPort || p.HostPort > spec.HostPortEnd {
@@ -60,23 +61,23 @@ func selectPublishes(all []store.Publish, spec api.HostSpec) ([]store.Publish, e
 		}
 		byHost[p.HostIP] = append(byHost[p.HostIP], p)
 	}
-	found, ok := byHost[netip.IPv4Unspecified()]
-	switch {
-	case ok:
-	case len(byHost) == 0:
-		return nil, api.Errorf(api.CodeNotFound, "nothing is published there: \"ebnet port\" lists what is")
-	case len(byHost) > 1:
-		var hosts []string
-		for host := range byHost {
-			hosts = append(hosts, host.String())
-		}
-		slices.Sort(hosts)
-		return nil, api.Errorf(api.CodeConflict, "published on several addresses: name one of %s", strings.Join(hosts, ", "))
-	default:
-		for _, found = range byHost {
+	if spec.HostIP.IsValid() {
+		byDefault = spec.HostIP.Unmap()
+	}
+	for _, host := range []netip.Addr{netip.IPv4Unspecified(), byDefault} {
+		if found, ok := byHost[host]; ok {
+			return found, covers(found, spec)
 		}
 	}
-	return found, covers(found, spec)
+	if len(byHost) == 0 {
+		return nil, api.Errorf(api.CodeNotFound, "nothing is published there: \"ebnet port\" lists what is")
+	}
+	var hosts []string
+	for host := range byHost {
+		hosts = append(hosts, host.String())
+	}
+	slices.Sort(hosts)
+	return nil, api.Errorf(api.CodeConflict, "published on %s, not on all addresses: name the address", strings.Join(hosts, " and "))
 }
 
 // covers refuses to end a part of a publish, or more than there is.

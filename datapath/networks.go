@@ -27,7 +27,7 @@ func (d *Datapath) PutNetwork(n Network) error {
 		}
 	}
 	if err := d.maps.Networks.Put(uint32(n.Index), raw); err != nil {
-		return fmt.Errorf("write network %d: %w", n.Index, err)
+		return fmt.Errorf("write network %d: %w", n.Index, full(err))
 	}
 	return nil
 }

@@ -172,3 +172,17 @@ func pieces(items []string, limit int) []string {
 	}
 	return append(lines, line.String()+"\n")
 }
+
+// LocalPorts is the range that the kernel chooses ports of outgoing connections from
+// (net.ipv4.ip_local_port_range).
+func LocalPorts() (first, last uint16, err error) {
+	const name = "net/ipv4/ip_local_port_range"
+	text, err := ReadSysctl(name)
+	if err != nil {
+		return 0, 0, err
+	}
+	if _, err := fmt.Sscan(text, &first, &last); err != nil {
+		return 0, 0, fmt.Errorf("read sysctl %s: %q: %w", name, text, err)
+	}
+	return first, last, nil
+}

@@ -235,3 +235,27 @@ func (w *world) ports(t *testing.T) []api.Publish {
 	w.agent.JSON(&ports, "port", "-o", "json")
 	return ports
 }
+
+// The host's own connections by a published port end with it, and a direct one stays.
+func TestUnpublishEndsHostConnections(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("web")
+	s.AnswerTCP("web", ":7000")
+	s.AnswerUDP("web", ":7000")
+	for _, network := range []string{"tcp", "udp"} {
+		w.agent.Ebnet("publish", "8080:7000/"+network, "--to", "web")
+		var published []*lab.Conversation
+		for _, remote := range []string{"127.0.0.1:8080", hostIP + ":8080"} {
+			c := w.host.Talk(network, "", remote)
+			w.host.MustAsk(c)
+			published = append(published, c)
+		}
+		direct := w.host.Talk(network, "", addrPort(s, "7000"))
+		w.host.MustAsk(direct)
+		w.agent.Ebnet("unpublish", "8080/"+network)
+		for _, c := range published {
+			c.Dead(t)
+		}
+		w.host.MustAsk(direct)
+	}
+}

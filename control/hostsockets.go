@@ -1,0 +1,41 @@
+package control
+
+import (
+	"errors"
+	"net/netip"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ebnet/ebnet/datapath"
+)
+
+// endHostSockets ends the host's own connections by a published port. They have no
+// flow: their sockets were led to the container, and would stay with it.
+func (a *Agent) endHostSockets(p datapath.Publish) error {
+	origins, err := a.fwd.Origins()
+	if err != nil {
+		return err
+	}
+	cookies := map[uint64]bool{}
+	for _, o := range origins {
+		if o.Target.Addr() == p.Target && asksFor(o.Asked, p) {
+			cookies[o.Cookie] = true
+		}
+	}
+	if len(cookies) == 0 {
+		return nil
+	}
+	n, err := a.links.DestroySockets(uint8(p.Proto), func(cookie uint64) bool { return cookies[cookie] })
+	if errors.Is(err, unix.EOPNOTSUPP) {
+		a.log.Warn("the host's own connections stay: the kernel has no CONFIG_INET_DIAG_DESTROY", "ports", p.String())
+		return nil
+	}
+	a.log.Debug("ended the host's own connections", "ports", p.String(), "sockets", n)
+	return err
+}
+
+// asksFor tells whether a socket that asked for this address was led by this publish.
+func asksFor(asked netip.AddrPort, p datapath.Publish) bool {
+	return asked.Port() >= p.HostPort && asked.Port() <= p.HostPortEnd &&
+		(p.Host.IsUnspecified() || p.Host == asked.Addr())
+}

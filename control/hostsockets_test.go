@@ -1,0 +1,41 @@
+package control
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+
+	"github.com/ebnet/ebnet/datapath"
+)
+
+// The host's own connections go with the publish that led them, and no others.
+func TestHostSocketsEnd(t *testing.T) {
+	target, elsewhere := netip.MustParseAddr("10.7.0.2"), netip.MustParseAddr("10.7.0.3")
+	origin := func(cookie uint64, asked string, target netip.Addr) datapath.Origin {
+		return datapath.Origin{Cookie: cookie, Asked: netip.MustParseAddrPort(asked), Target: netip.AddrPortFrom(target, 80)}
+	}
+	w := newWorld(t)
+	a := w.agent()
+	w.origins = []datapath.Origin{
+		origin(1, "127.0.0.1:8080", target), origin(2, "192.0.2.1:8081", target),
+		origin(3, "127.0.0.1:8082", target), origin(4, "127.0.0.1:8080", elsewhere),
+	}
+	p := datapath.Publish{
+		Proto: datapath.TCP, Host: netip.IPv4Unspecified(), HostPort: 8080, HostPortEnd: 8081, Target: target, Port: 80,
+	}
+	if err := a.endHostSockets(p); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(w.destroyed)
+	if !slices.Equal(w.destroyed, []uint64{1, 2}) {
+		t.Errorf("on all addresses: sockets %v ended, want 1 and 2", w.destroyed)
+	}
+	w.destroyed = nil
+	p.Host = netip.MustParseAddr("192.0.2.1")
+	if err := a.endHostSockets(p); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(w.destroyed, []uint64{2}) {
+		t.Errorf("on 192.0.2.1: sockets %v ended, want 2", w.destroyed)
+	}
+}
