@@ -125,23 +125,35 @@ func TestNextHop(t *testing.T) {
 			t.Fatal("a link header is known of a neighbour that is not")
 		}
 	}
-	// two neighbours in one place: the second waits until the first has expired
-	var hop bpf.EbnetNextHop
-	for place := range h.objs.NextHops.MaxEntries() {
-		h.check(h.objs.NextHops.Lookup(place, &hop))
-		hop.Gateway.W[3]++
-		hop.Deadline += 1 << 20
-		h.check(h.objs.NextHops.Put(place, hop))
-	}
+	// another neighbour has taken the place: ours waits until it has expired
 	h.ip("neigh replace " + neighbor + " lladdr 02:00:00:00:00:09 dev ext")
+	h.changeNextHop(func(hop *bpf.EbnetNextHop) {
+		hop.Gateway.W[3]++
+		hop.Gen++
+		hop.Deadline += 1 << 20
+	})
 	for range 3 {
 		if known() {
 			t.Fatal("another neighbour's place is taken")
 		}
 	}
+	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 1<<20 + 3000 })
+	gen := h.changeNextHop(func(*bpf.EbnetNextHop) {})
+	if known() || !known() {
+		t.Fatal("a place whose neighbour has expired is not taken")
+	}
+	if now := h.changeNextHop(func(*bpf.EbnetNextHop) {}); now != gen+1 {
+		t.Fatalf("the place's generation went from %d to %d: flows of the other neighbour would take it for theirs", gen, now)
+	}
 }
 
 func (h *host) expireNextHops() {
+	h.t.Helper()
+	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 3000 })
+}
+
+// changeNextHop changes the only next hop there is and returns its generation.
+func (h *host) changeNextHop(change func(*bpf.EbnetNextHop)) uint32 {
 	h.t.Helper()
 	var hop bpf.EbnetNextHop
 	for place := range h.objs.NextHops.MaxEntries() {
@@ -149,9 +161,12 @@ func (h *host) expireNextHops() {
 		if hop.Oif == 0 {
 			continue
 		}
-		hop.Deadline -= 3000
+		change(&hop)
 		h.check(h.objs.NextHops.Put(place, hop))
+		return hop.Gen
 	}
+	h.t.Fatal("there is no next hop")
+	return 0
 }
 
 func (h *host) ip(args string) {

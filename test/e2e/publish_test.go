@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -257,5 +259,30 @@ func TestUnpublishEndsHostConnections(t *testing.T) {
 			c.Dead(t)
 		}
 		w.host.MustAsk(direct)
+	}
+}
+
+// A UDP socket of the host that has used a published port sees the sandbox's own address
+// when it asks that, and the published one again when it asks that again.
+func TestUnconnectedUDPSeesWhomItAsked(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("web", "-p", "8080:7000/udp")
+	s.AnswerUDP("web", ":7000")
+	conn := w.host.ListenUDP(":0")
+	direct, published := addrPort(s, "7000"), hostIP+":8080"
+	for _, to := range []string{published, direct, direct, published, direct, "127.0.0.1:8080", published} {
+		if _, err := conn.WriteTo([]byte("1\n"), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to))); err != nil {
+			t.Fatalf("send to %s: %v", to, err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		_, from, err := conn.ReadFrom(make([]byte, 1500))
+		if err != nil {
+			t.Fatalf("answer of %s: %v", to, err)
+		}
+		if from.String() != to {
+			t.Errorf("%s answers as %s", to, from)
+		}
 	}
 }
