@@ -140,3 +140,5 @@ func (k *fakeKernel) flush(what ...any) (int, error) {
 }
 
 func (k *fakeKernel) Origins() ([]datapath.Origin, error) { return k.origins, nil }
+
+func (k *fakeKernel) Repin() ([]string, error) { return nil, nil }

@@ -51,6 +51,7 @@ type Programs interface {
 	Detach(ifindex int) error
 	AttachSockets() error
 	Attached() ([]loader.Attachment, error)
+	Repin() (names []string, err error)
 	Close() error
 }
 

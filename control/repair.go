@@ -73,6 +73,13 @@ func (p *pass) bridgeOf(n store.Network) (int, error) {
 // host tells the datapath of the host's own devices and addresses, and puts the
 // programs on its uplinks and sockets. The tables come before the programs.
 func (p *pass) host() {
+	pins, err := p.programs.Repin()
+	if err != nil {
+		p.fail("pin maps", err)
+	}
+	for _, name := range pins {
+		p.repaired("pin", name)
+	}
 	if err := p.settings(); err != nil {
 		p.fail("write settings", err)
 	}

@@ -26,6 +26,9 @@ func load(dir folder, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error)
 	if err := spec.Variables[bpf.EbnetVarCfgNetnsCookie].Set(cookie); err != nil {
 		return nil, nil, fmt.Errorf("set namespace cookie: %w", err)
 	}
+	if err := recoverPins(dir, spec); err != nil {
+		return nil, nil, err
+	}
 	pinned, err := pinnedMaps(dir, spec)
 	if err != nil {
 		return nil, nil, err

@@ -1,0 +1,120 @@
+package loader
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"reflect"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/ebnet/ebnet/bpf"
+)
+
+// recoverPins pins maps again whose pins somebody has removed while programs on the
+// hooks still use them: new, empty ones beside the old would be half a state.
+func recoverPins(dir folder, spec *ebpf.CollectionSpec) error {
+	var missing []string
+	for name := range spec.Maps {
+		if !isInternal(name) && !exists(dir.mapPin(name)) {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	all, err := dir.attached()
+	if err != nil {
+		return err
+	}
+	for _, at := range all {
+		if err := eachMap(ebpf.ProgramID(at.ID), func(name string, m *ebpf.Map) error {
+			if !slices.Contains(missing, name) || exists(dir.mapPin(name)) {
+				return nil
+			}
+			return m.Pin(dir.mapPin(name))
+		}); err != nil {
+			return fmt.Errorf("recover maps of program %s: %w", at.Program, err)
+		}
+	}
+	return nil
+}
+
+// eachMap calls a function with every map that a program uses.
+func eachMap(id ebpf.ProgramID, f func(name string, m *ebpf.Map) error) error {
+	prog, err := ebpf.NewProgramFromID(id)
+	if err != nil {
+		return err
+	}
+	defer prog.Close()
+	info, err := prog.Info()
+	if err != nil {
+		return err
+	}
+	ids, _ := info.MapIDs()
+	for _, id := range ids {
+		m, err := ebpf.NewMapFromID(id)
+		if err != nil {
+			return err
+		}
+		err = errors.Join(named(m, f), m.Close())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func named(m *ebpf.Map, f func(name string, m *ebpf.Map) error) error {
+	info, err := m.Info()
+	if err != nil {
+		return err
+	}
+	return f(info.Name, m)
+}
+
+// Repin pins the maps again whose pins somebody has removed, and says which.
+func (l *Loader) Repin() (names []string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.maps == nil {
+		return nil, ErrClosed
+	}
+	for name, m := range eachField(l.maps) {
+		pin := l.dir.mapPin(name)
+		if exists(pin) {
+			continue
+		}
+		// A copy: the map itself remembers its pin, and takes it to be there.
+		again, err := m.Clone()
+		if err != nil {
+			return names, fmt.Errorf("pin map %s: %w", name, err)
+		}
+		if err := errors.Join(again.Pin(pin), again.Close()); err != nil {
+			return names, fmt.Errorf("pin map %s: %w", name, err)
+		}
+		names = append(names, name)
+	}
+	return names, nil
+}
+
+// eachField walks the maps by the names that they are pinned by.
+func eachField(maps *bpf.EbnetMaps) iter.Seq2[string, *ebpf.Map] {
+	return func(yield func(string, *ebpf.Map) bool) {
+		v := reflect.ValueOf(maps).Elem()
+		for i := range v.NumField() {
+			m, ok := v.Field(i).Interface().(*ebpf.Map)
+			if ok && !yield(v.Type().Field(i).Tag.Get("ebpf"), m) {
+				return
+			}
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
