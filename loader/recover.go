@@ -30,7 +30,12 @@ func recoverPins(dir folder, spec *ebpf.CollectionSpec) error {
 	if err != nil {
 		return err
 	}
+	seen := map[uint32]bool{} // one program serves all devices of its kind
 	for _, at := range all {
+		if at.ID == 0 || seen[at.ID] {
+			continue
+		}
+		seen[at.ID] = true
 		if err := eachMap(ebpf.ProgramID(at.ID), func(name string, m *ebpf.Map) error {
 			if !slices.Contains(missing, name) || exists(dir.mapPin(name)) {
 				return nil
