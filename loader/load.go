@@ -26,14 +26,14 @@ func load(dir folder, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error)
 	if err := spec.Variables[bpf.EbnetVarCfgNetnsCookie].Set(cookie); err != nil {
 		return nil, nil, fmt.Errorf("set namespace cookie: %w", err)
 	}
-	if err := recoverPins(dir, spec); err != nil {
-		return nil, nil, err
-	}
 	pinned, err := pinnedMaps(dir, spec)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer closeMaps(pinned)
+	if err := addLost(dir, spec, pinned); err != nil {
+		return nil, nil, err
+	}
 
 	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: pinned})
 	if err != nil {
@@ -41,7 +41,7 @@ func load(dir folder, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error)
 	}
 	defer coll.Close() // what is assigned below is no longer the collection's
 	for name, m := range coll.Maps {
-		if isInternal(name) || pinned[name] != nil {
+		if isInternal(name) || exists(dir.mapPin(name)) {
 			continue
 		}
 		if err := m.Pin(dir.mapPin(name)); err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
+	stdmaps "maps"
 	"os"
 	"reflect"
 	"slices"
@@ -14,16 +15,15 @@ import (
 	"github.com/ebnet/ebnet/bpf"
 )
 
-// recoverPins pins maps again whose pins somebody has removed while programs on the
-// hooks still use them: new, empty ones beside the old would be half a state.
-func recoverPins(dir folder, spec *ebpf.CollectionSpec) error {
-	var missing []string
-	for name := range spec.Maps {
-		if !isInternal(name) && !exists(dir.mapPin(name)) {
-			missing = append(missing, name)
-		}
+// addLost finds the maps whose pins somebody has removed while programs on the hooks
+// still use them: new, empty ones beside the old would be half a state. It wraps
+// ErrLayout.
+func addLost(dir folder, spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
+	lost := func(name string) bool {
+		_, ours := spec.Maps[name]
+		return ours && !isInternal(name) && maps[name] == nil
 	}
-	if len(missing) == 0 {
+	if !slices.ContainsFunc(slices.Collect(stdmaps.Keys(spec.Maps)), lost) {
 		return nil
 	}
 	all, err := dir.attached()
@@ -36,12 +36,17 @@ func recoverPins(dir folder, spec *ebpf.CollectionSpec) error {
 			continue
 		}
 		seen[at.ID] = true
-		if err := eachMap(ebpf.ProgramID(at.ID), func(name string, m *ebpf.Map) error {
-			if !slices.Contains(missing, name) || exists(dir.mapPin(name)) {
+		err := eachMap(ebpf.ProgramID(at.ID), func(name string, m *ebpf.Map) (err error) {
+			if !lost(name) {
 				return nil
 			}
-			return m.Pin(dir.mapPin(name))
-		}); err != nil {
+			if err := checkLayout(spec.Maps[name], m); err != nil {
+				return fmt.Errorf("map %s: %w", name, err)
+			}
+			maps[name], err = m.Clone()
+			return err
+		})
+		if err != nil {
 			return fmt.Errorf("recover maps of program %s: %w", at.Program, err)
 		}
 	}
