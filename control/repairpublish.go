@@ -45,10 +45,11 @@ func (p *pass) published() {
 	p.mu.Lock()
 	p.live.publishes = slots
 	p.mu.Unlock()
-	if err := p.localPorts(p.want.ports()); err != nil {
+	ports := p.want.ports()
+	if err := p.localPorts(ports); err != nil {
 		p.fail("read the host's local ports", err)
 	}
-	changed, err := syncReservedPorts(p.store, p.links, p.want.ports())
+	changed, err := syncReservedPorts(p.store, p.links, ports)
 	if err != nil {
 		p.fail("reserve published ports", err)
 	}

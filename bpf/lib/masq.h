@@ -46,7 +46,7 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
 	}
 	if (s.err == -EEXIST)
 		count_no_port(p->t.proto);
-	return searched(&s);
+	return made(s.err);
 }
 
 /*
@@ -55,15 +55,10 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
  */
 static __always_inline int forward_make(const struct pkt *p, struct draft *d)
 {
-	long err;
-
 	tuple_reverse(&d->answer, &d->first.nat);
 	if (tuple_taken(&d->answer))
 		return DROP(DROP_NO_PORT);
-	err = flow_make(p, d);
-	if (err == -EEXIST)
-		return DROP(DROP_NO_PORT);
-	return err && err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+	return made(flow_make(p, d));
 }
 
 /* A new flow from a container to the outside. */

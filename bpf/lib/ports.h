@@ -104,12 +104,12 @@ static __always_inline void search_ports(struct port_search *s)
 	bpf_loop(s->count, try_port, s, 0);
 }
 
-/* What a search has come to. */
-static __always_inline int searched(const struct port_search *s)
+/* What flow_make() has come to, at the end. */
+static __always_inline int made(long err)
 {
-	if (s->err == -EEXIST)
+	if (err == -EEXIST)
 		return DROP(DROP_NO_PORT);
-	return s->err && s->err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
+	return err && err != -EALREADY ? DROP(DROP_FLOW_TABLE) : MADE;
 }
 
 #endif

@@ -84,7 +84,7 @@ static __always_inline int publish_make(struct port_search *s, bool keep_port)
 	}
 	if (!s->err)
 		count_publish(s->d->first.publish);
-	return searched(s);
+	return made(s->err);
 }
 
 /*
