@@ -107,21 +107,16 @@ func offMainThread(fn func()) {
 // start starts the child in a process group of its own, which gets the terminal
 // if we have it. The child dies if we do, whoever else cleans up behind us.
 func (c command) start(tty terminal) (started, error) {
+	ours := tty.ours()
 	pid, err := syscall.ForkExec(c.path, c.words, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{c.stdin.Fd(), os.Stdout.Fd(), os.Stderr.Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
+		Sys:   &syscall.SysProcAttr{Setpgid: true, Foreground: ours, Ctty: int(tty), Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
 		return started{}, startError(c.words[0], err)
 	}
-	child := started{pid, tty.ours()}
-	if child.terminal {
-		tty.give(pid)
-		// It may have asked for the terminal before, and been stopped.
-		_ = unix.Kill(-pid, unix.SIGCONT)
-	}
-	return child, nil
+	return started{pid, ours}, nil
 }
 
 // wait waits for the child's end, and tells of each time that it is stopped.

@@ -19,6 +19,10 @@ import (
 const beMain = "EBNET_TEST_MAIN"
 
 func TestMain(m *testing.M) {
+	if os.Getenv(beReader) != "" {
+		readLine()
+		os.Exit(0)
+	}
 	if etcNetns := os.Getenv(beMain); etcNetns != "" {
 		a := &app{getenv: os.Getenv, euid: os.Geteuid, stdin: os.Stdin, etcNetns: etcNetns}
 		os.Exit(a.main(context.Background(), os.Args[1:], os.Stdout, os.Stderr))

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +19,7 @@ import (
 func TestRunKeepsTheTerminal(t *testing.T) {
 	h := newHouse(t)
 	ebnet := h.ebnet()
-	inner := `trap "echo caught" INT; echo ready; until read b; do :; done; echo inner $b`
-	cmd := exec.Command("sh", "-c", `trap "" TTOU; "$0" run -- sh -c '`+inner+`'; echo status $?; read c; echo outer $c`, ebnet.Path)
+	cmd := exec.Command("sh", "-c", `trap "" TTOU; "$0" run -- env `+beReader+`=1 "$0"; echo status $?; read c; echo outer $c`, ebnet.Path)
 	cmd.Env = ebnet.Env
 	master, slave := openTerminal(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
@@ -41,6 +42,31 @@ func TestRunKeepsTheTerminal(t *testing.T) {
 		t.Error(err)
 	}
 	h.gone(t)
+}
+
+// beReader makes the test binary the command that reads from the terminal.
+const beReader = "EBNET_TEST_READ_LINE"
+
+// readLine says when it is ready, when it is interrupted and what it has read. A
+// shell would not do: a signal between its "ready" and its read waits for a line.
+func readLine() {
+	interrupts := make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	lines := make(chan string)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		lines <- line
+	}()
+	fmt.Println("ready")
+	for {
+		select {
+		case <-interrupts:
+			fmt.Println("caught")
+		case line := <-lines:
+			fmt.Print("inner ", line)
+			return
+		}
+	}
 }
 
 func openTerminal(t *testing.T) (master, slave *os.File) {
