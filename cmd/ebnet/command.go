@@ -114,6 +114,9 @@ func (c command) start(tty terminal) (started, error) {
 		Sys:   &syscall.SysProcAttr{Setpgid: true, Foreground: ours, Ctty: int(tty), Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
+		if ours {
+			tty.give(unix.Getpgrp())
+		}
 		return started{}, startError(c.words[0], err)
 	}
 	return started{pid, ours}, nil

@@ -41,7 +41,7 @@ func newHouse(t *testing.T) *house {
 		}
 		t.Skip("needs root")
 	}
-	h := &house{etcNetns: t.TempDir(), created: make(chan api.SandboxCreate, 1), removed: make(chan string, 1)}
+	h := &house{etcNetns: t.TempDir(), created: make(chan api.SandboxCreate, 2), removed: make(chan string, 2)}
 	path := newNetns(t)
 	var err error
 	if h.netns, err = os.Readlink(path); err != nil {

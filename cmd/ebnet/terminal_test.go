@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +20,11 @@ import (
 func TestRunKeepsTheTerminal(t *testing.T) {
 	h := newHouse(t)
 	ebnet := h.ebnet()
-	cmd := exec.Command("sh", "-c", `trap "" TTOU; "$0" run -- env `+beReader+`=1 "$0"; echo status $?; read c; echo outer $c`, ebnet.Path)
+	garbage := filepath.Join(t.TempDir(), "garbage")
+	if err := os.WriteFile(garbage, []byte{0}, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("sh", "-c", `trap "" TTOU; "$0" run -- "$1"; echo none $?; "$0" run -- env `+beReader+`=1 "$0"; echo status $?; read c; echo outer $c`, ebnet.Path, garbage)
 	cmd.Env = ebnet.Env
 	master, slave := openTerminal(t)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
@@ -30,6 +35,7 @@ func TestRunKeepsTheTerminal(t *testing.T) {
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	slave.Close()
 	expect := expecter(t, master)
+	expect("none 126") // and the terminal is the shell's again
 	expect("ready")
 	io.WriteString(master, "\x03")
 	expect("caught")
