@@ -70,6 +70,7 @@ type EbnetEndpoint struct {
 	Network uint16
 	Flags   uint8
 	Pad     uint8
+	Sandbox uint64
 }
 
 type EbnetEndpointCounters struct {
@@ -249,6 +250,11 @@ type EbnetPublishSlot struct {
 	List uint32
 }
 
+type EbnetSandbox struct {
+	_     structs.HostLayout
+	Addrs [32]EbnetAddr
+}
+
 type EbnetSettings struct {
 	_              structs.HostLayout
 	TcpEstablished uint32
@@ -326,6 +332,7 @@ const (
 	EbnetMapPublishSlots   = "publish_slots"
 	EbnetMapPublishes      = "publishes"
 	EbnetMapReserved       = "reserved"
+	EbnetMapSandboxes      = "sandboxes"
 	EbnetMapSlots          = "slots"
 	EbnetMapUplinks        = "uplinks"
 	EbnetProgEbnetBind4    = "ebnet_bind4"
@@ -428,6 +435,7 @@ type EbnetMapSpecs struct {
 	PublishSlots *ebpf.MapSpec `ebpf:"publish_slots"`
 	Publishes    *ebpf.MapSpec `ebpf:"publishes"`
 	Reserved     *ebpf.MapSpec `ebpf:"reserved"`
+	Sandboxes    *ebpf.MapSpec `ebpf:"sandboxes"`
 	Slots        *ebpf.MapSpec `ebpf:"slots"`
 	Uplinks      *ebpf.MapSpec `ebpf:"uplinks"`
 }
@@ -480,6 +488,7 @@ type EbnetMaps struct {
 	PublishSlots *ebpf.Map `ebpf:"publish_slots"`
 	Publishes    *ebpf.Map `ebpf:"publishes"`
 	Reserved     *ebpf.Map `ebpf:"reserved"`
+	Sandboxes    *ebpf.Map `ebpf:"sandboxes"`
 	Slots        *ebpf.Map `ebpf:"slots"`
 	Uplinks      *ebpf.Map `ebpf:"uplinks"`
 }
@@ -506,6 +515,7 @@ func (m *EbnetMaps) Close() error {
 		m.PublishSlots,
 		m.Publishes,
 		m.Reserved,
+		m.Sandboxes,
 		m.Slots,
 		m.Uplinks,
 	)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
 
 	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
@@ -65,7 +66,7 @@ func (a *Agent) buildEndpoint(sb store.Sandbox, at store.Attachment, back *undo)
 
 // putEndpoint tells the datapath of an endpoint.
 func (a *Agent) putEndpoint(sb store.Sandbox, at store.Attachment, ifindex int) error {
-	ep, err := a.fwd.PutEndpoint(a.endpointEntry(at, ifindex))
+	ep, err := a.fwd.PutEndpoint(a.endpointEntry(sb, at, ifindex))
 	if err != nil {
 		return err
 	}
@@ -74,8 +75,8 @@ func (a *Agent) putEndpoint(sb store.Sandbox, at store.Attachment, ifindex int) 
 }
 
 // endpointEntry is an attachment as the datapath knows it, its slot left open.
-func (a *Agent) endpointEntry(at store.Attachment, ifindex int) datapath.Endpoint {
-	ep := datapath.Endpoint{Ifindex: uint32(ifindex), Network: a.want.networks[at.Network].Index}
+func (a *Agent) endpointEntry(sb store.Sandbox, at store.Attachment, ifindex int) datapath.Endpoint {
+	ep := datapath.Endpoint{Ifindex: uint32(ifindex), Network: a.want.networks[at.Network].Index, Sandbox: sandboxNumber(sb.ID)}
 	for _, addr := range at.Addresses {
 		if addr.Addr().Is4() {
 			ep.Addr4 = addr.Addr()
@@ -84,6 +85,12 @@ func (a *Agent) endpointEntry(at store.Attachment, ifindex int) datapath.Endpoin
 		}
 	}
 	return ep
+}
+
+// sandboxNumber is what the datapath knows a sandbox by: the first 8 bytes of its ID.
+func sandboxNumber(id string) uint64 {
+	n, _ := strconv.ParseUint(id[:min(16, len(id))], 16, 64) // 0 where it is none: no other endpoint is known
+	return n
 }
 
 func (a *Agent) setLive(hostInterface string, ep liveEndpoint) {

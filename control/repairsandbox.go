@@ -92,7 +92,7 @@ func (p *pass) missing(sb store.Sandbox, at store.Attachment) (needs, error) {
 		return needs{}, err
 	}
 	link := p.have.links[at.HostInterface]
-	entry := p.endpointEntry(at, link.Index)
+	entry := p.endpointEntry(sb, at, link.Index)
 	need := endpointNeeds(p.have, netnsName(sb), veth, entry, p.live.bridges[at.Network])
 	if !need.entry {
 		slot := p.have.endpoints[uint32(link.Index)].Slot

@@ -19,6 +19,7 @@ type Endpoint struct {
 	Addr6   netip.Addr
 	Ifindex uint32 // of the host-side device
 	Network uint16 // index
+	Sandbox uint64 // the same for all endpoints of one sandbox; 0: it has no other
 }
 
 // PutEndpoint makes the endpoint's addresses reachable and its device known. An
@@ -50,7 +51,7 @@ func (d *Datapath) addEndpoint(ep Endpoint) (_ Endpoint, err error) {
 	}
 	raw := bpf.EbnetEndpoint{
 		Addr4: toAddr(ep.Addr4), Addr6: toAddr(ep.Addr6),
-		Ifindex: ep.Ifindex, Slot: ep.Slot, Network: ep.Network,
+		Ifindex: ep.Ifindex, Slot: ep.Slot, Network: ep.Network, Sandbox: ep.Sandbox,
 	}
 	defer func() {
 		if err != nil {
@@ -86,7 +87,7 @@ func (d *Datapath) putAddresses(raw bpf.EbnetEndpoint) error {
 			return full(err)
 		}
 	}
-	return nil
+	return d.joinSandbox(raw)
 }
 
 // DeleteEndpoint ends an endpoint: all its flows are dead with the first write.
@@ -108,6 +109,9 @@ func (d *Datapath) deleteEndpoint(raw bpf.EbnetEndpoint) error {
 	}
 	if err != nil {
 		return fmt.Errorf("end flows of endpoint %s: %w", fromAddr(raw.Addr4), err)
+	}
+	if err := d.leaveSandbox(raw); err != nil {
+		return fmt.Errorf("delete endpoint %s: %w", fromAddr(raw.Addr4), err)
 	}
 	for _, a := range addresses(raw) {
 		var have bpf.EbnetEndpoint
@@ -169,6 +173,6 @@ func addresses(raw bpf.EbnetEndpoint) []bpf.EbnetAddr {
 func fromEndpoint(raw bpf.EbnetEndpoint) Endpoint {
 	return Endpoint{
 		Slot: raw.Slot, Addr4: fromAddr(raw.Addr4), Addr6: fromAddr(raw.Addr6),
-		Ifindex: raw.Ifindex, Network: raw.Network,
+		Ifindex: raw.Ifindex, Network: raw.Network, Sandbox: raw.Sandbox,
 	}
 }

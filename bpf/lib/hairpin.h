@@ -10,6 +10,14 @@
 
 #include "publish.h"
 
+/* Does this flow lead back to the sandbox that asks, by whichever network? */
+static __always_inline bool to_itself(const struct endpoint *from, const struct flow *f)
+{
+	struct endpoint *to = bpf_map_lookup_elem(&endpoints, &f->nat.dst);
+
+	return to && (to->slot == from->slot || (to->sandbox && to->sandbox == from->sandbox));
+}
+
 /*
  * A published port, asked for by a container. Its neighbour's answers are found
  * because the client's entry says that it hairpins. Where it comes back to
@@ -32,16 +40,19 @@ CHECKED_ALONE int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 	if (!pub)
 		return PASS;
 	s.d = draft_begin(KIND_HAIRPIN, p);
-	i = from->network;
-	net = bpf_map_lookup_elem(&networks, &i);
-	if (!s.d || !net)
+	if (!s.d)
 		return DROP(DROP_FLOW_TABLE);
 	err = publish_flow(&s.d->first, pub, p);
 	if (err)
 		return err;
 	s.d->first.iif = skb->ifindex;
-	if (s.d->first.endpoint == from->slot)
+	if (to_itself(from, &s.d->first)) {
+		i = s.d->first.network;
+		net = bpf_map_lookup_elem(&networks, &i);
+		if (!net)
+			return DROP(DROP_NO_ENDPOINT);
 		s.d->first.nat.src = net->gateway4;
+	}
 	client = bpf_map_lookup_elem(&endpoints, &p->t.src);
 	if (client)
 		client->flags |= ENDPOINT_HAIRPIN;

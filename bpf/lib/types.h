@@ -11,6 +11,7 @@
 
 #define MAX_ENDPOINTS 16384
 #define MAX_NETWORKS 1024
+#define MAX_SANDBOX_ADDRS 32
 #define MAX_PUBLISHES 262144
 #define MAX_PORTS 1048576
 #define MAX_PREFIXES 1048576
@@ -115,8 +116,14 @@ struct endpoint {
 	__u16 network;
 	__u8 flags; /* enum endpoint_flag bits */
 	__u8 pad;
+	__u64 sandbox; /* the same for all endpoints of one; 0: it has no other */
 };
-_Static_assert(sizeof(struct endpoint) == 48, "endpoint has holes");
+_Static_assert(sizeof(struct endpoint) == 56, "endpoint has holes");
+
+/* All addresses of one sandbox, on whatever network; the first that is zero ends them. */
+struct sandbox {
+	struct addr addrs[MAX_SANDBOX_ADDRS];
+};
 
 /* The life of an endpoint's slot: a flow of another generation is dead. */
 struct slot {

@@ -4,6 +4,7 @@
 #define EBNET_WAYS_H
 
 #include "hosts_own.h"
+#include "siblings.h"
 
 /* To a container of this host, by its own address. */
 static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p,
@@ -79,9 +80,15 @@ static __always_inline int from_ctr_new(struct __sk_buff *skb, const struct pkt 
 	__u32 ifindex = skb->ifindex;
 	struct endpoint *from = bpf_map_lookup_elem(&devices, &ifindex);
 	__u32 *flags;
+	int ret;
 
 	if (!from)
 		return DROP(DROP_NO_ENDPOINT);
+	if ((!to || to->flags & ENDPOINT_HAIRPIN) && may_answer_for(p, from)) {
+		ret = answer_for_sibling(skb, p, from);
+		if (ret != PASS)
+			return ret;
+	}
 	if (!addr_equal(&p->t.src, &from->addr4))
 		return DROP(DROP_SOURCE);
 	if (to)

@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/ebnet/ebnet/test/lab"
+)
+
+// A sandbox on several networks is published on each of them, and answers from
+// sockets that are bound to no address: to the outside, to sandboxes of any
+// network, to the host and to itself. UDP then leaves by the default route, with
+// the address of another network than the one that was asked.
+func TestWildcardSockets(t *testing.T)       { wildcardSockets(t) }
+func TestWildcardSocketsClsact(t *testing.T) { wildcardSockets(t, "--attach", "clsact") }
+
+func wildcardSockets(t *testing.T, flags ...string) {
+	w := newWorld(t, flags...)
+	for _, name := range []string{"one", "two", "three"} {
+		w.agent.Ebnet("network", "create", name)
+	}
+	web := w.agent.Create("web", "--network", "one", "--network", "two", "--network", "three")
+	web.AnswerTCP("web", ":7000")
+	web.AnswerUDP("web", ":7000")
+	askers := map[string]interface {
+		Ask(network, remote string) (lab.Reply, error)
+	}{"the outside": w.client, "the host": w.host, "itself": web}
+	for i, name := range []string{"one", "two", "three"} {
+		w.agent.Ebnet("publish", fmt.Sprintf("%d:7000", 8080+i), "--to", "web", "--network", name)
+		w.agent.Ebnet("publish", fmt.Sprintf("%d:7000/udp", 8080+i), "--to", "web", "--network", name)
+		askers["a sandbox on "+name] = w.agent.Create("peer-"+name, "--network", name)
+	}
+	for who, from := range askers {
+		for i, network := range []string{"one", "two", "three"} {
+			for _, proto := range []string{"tcp", "udp"} {
+				for range 3 { // the first makes a flow, the others find it
+					if _, err := from.Ask(proto, fmt.Sprintf("%s:%d", hostIP, 8080+i)); err != nil {
+						t.Errorf("%s asks what is published on %s by %s: %v", who, network, proto, err)
+						break
+					}
+				}
+			}
+		}
+	}
+}
