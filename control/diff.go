@@ -259,33 +259,6 @@ func broadcastOf(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(b)
 }
 
-// overlaps are the prefixes that others use and that lead somewhere into a
-// network's subnets: routes beside those of its bridge, addresses of other devices.
-func overlaps(routes []netip.Prefix, links map[string]netdev.LinkInfo, n store.Network) []netip.Prefix {
-	var out []netip.Prefix
-	own := links[n.Bridge].Addrs
-	for _, r := range routes {
-		ours := slices.ContainsFunc(own, func(p netip.Prefix) bool {
-			return r == p.Masked() || r.IsSingleIP() && r.Addr() == p.Addr()
-		})
-		if !ours {
-			out = append(out, r)
-		}
-	}
-	for name, l := range links {
-		if name != n.Bridge {
-			for _, p := range l.Addrs {
-				out = append(out, p.Masked())
-			}
-		}
-	}
-	out = slices.DeleteFunc(out, func(p netip.Prefix) bool {
-		return !slices.ContainsFunc(n.Subnets, func(s store.Subnet) bool { return p.Overlaps(s.Prefix) })
-	})
-	slices.SortFunc(out, netip.Prefix.Compare)
-	return slices.Compact(out)
-}
-
 // afterSlash is the side of a hook: "ingress" of "tcx/ingress".
 func afterSlash(hook string) string {
 	_, side, _ := strings.Cut(hook, "/")

@@ -124,6 +124,17 @@ func (k *fakeKernel) DeleteLink(name string) error {
 	return nil
 }
 
+func (k *fakeKernel) RemoveAddr(link string, addr netip.Prefix) error {
+	if err := k.step("remove address"); err != nil {
+		return err
+	}
+	if l, ok := k.links[link]; ok {
+		l.Addrs = slices.DeleteFunc(slices.Clone(l.Addrs), func(p netip.Prefix) bool { return p == addr })
+		k.change(l)
+	}
+	return nil
+}
+
 // lose makes a link vanish as the kernel does: a bridge's ports stay.
 func (k *fakeKernel) lose(name string) {
 	k.busy.Lock()

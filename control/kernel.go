@@ -65,6 +65,7 @@ type Links interface {
 	PruneRules(netns string, keep ...int) error
 	Inside(netns string) (inside, error)
 	DeleteLink(name string) error
+	RemoveAddr(link string, addr netip.Prefix) error
 	Links() ([]netdev.LinkInfo, error)
 	EnsureFIBLink(name string) (ifindex int, err error)
 	Routes() ([]netip.Prefix, error)
@@ -89,6 +90,7 @@ func (hostLinks) EnsureBridge(b netdev.Bridge) (int, bool, error) { return netde
 func (hostLinks) CreateVeth(v netdev.Veth) (int, error)           { return netdev.CreateVeth(v) }
 func (hostLinks) UpVeth(v netdev.Veth) error                      { return v.Up() }
 func (hostLinks) DeleteLink(name string) error                    { return netdev.DeleteLink(name) }
+func (hostLinks) RemoveAddr(link string, p netip.Prefix) error    { return netdev.RemoveAddr(link, p) }
 func (hostLinks) Links() ([]netdev.LinkInfo, error)               { return netdev.Links() }
 func (hostLinks) EnsureFIBLink(name string) (int, error)          { return netdev.EnsureFIBLink(name) }
 func (hostLinks) Routes() ([]netip.Prefix, error)                 { return netdev.Routes() }

@@ -116,6 +116,9 @@ func gateways(n store.Network) []netip.Addr {
 	return out
 }
 
+// gatewayPrefix is a subnet's gateway as an address on a bridge.
+func gatewayPrefix(s store.Subnet) netip.Prefix { return netip.PrefixFrom(s.Gateway, s.Prefix.Bits()) }
+
 func subnets(n store.Network) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range n.Subnets {

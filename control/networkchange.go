@@ -70,12 +70,24 @@ func (a *Agent) dismantleNetwork(n store.Network) error {
 	if n.Driver != api.DriverBridge {
 		return nil
 	}
-	errs := []error{a.fwd.DeleteNetwork(n.Index)}
-	if n.OwnsBridge {
-		errs = append(errs, a.links.DeleteLink(n.Bridge))
-	}
+	errs := []error{a.fwd.DeleteNetwork(n.Index), removeBridge(a.links, n)}
 	a.setBridge(n.Name, 0)
 	return errors.Join(append(errs, a.syncHostAddrs())...)
+}
+
+// removeBridge removes a network's bridge, or from one that was there before it what
+// ebnet has added to that.
+func removeBridge(links Links, n store.Network) error {
+	if n.OwnsBridge {
+		return links.DeleteLink(n.Bridge)
+	}
+	var errs []error
+	for _, s := range n.Subnets {
+		if s.AddsGateway {
+			errs = append(errs, links.RemoveAddr(n.Bridge, gatewayPrefix(s)))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // setBridge notes the ifindex of a network's bridge; 0: it has none any more.
@@ -89,8 +101,8 @@ func (a *Agent) setBridge(network string, ifindex int) {
 	a.live.bridges[network] = ifindex
 }
 
-// RemoveNetwork removes a network that nothing is attached to, and its bridge
-// unless that was there before it.
+// RemoveNetwork removes a network that nothing is attached to, and its bridge. One
+// that was there before it is left with what it had then.
 func (a *Agent) RemoveNetwork(_ context.Context, name string) error {
 	if err := api.ValidRef(name); err != nil {
 		return err

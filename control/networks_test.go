@@ -18,6 +18,7 @@ func TestNetworkRequests(t *testing.T) {
 	w := newWorld(t)
 	w.add(netdev.LinkInfo{Name: "tap0", Kind: "tun", Addrs: prefixes("10.20.0.1/24")})
 	w.add(netdev.LinkInfo{Name: "docker0", Kind: "bridge", MTU: 1450, Addrs: prefixes("10.30.0.7/24", "10.30.0.9/24")})
+	w.add(netdev.LinkInfo{Name: "docker1", Kind: "bridge", MTU: 1500, Addrs: prefixes("10.31.0.1/30", "10.31.0.2/30")})
 	w.routes = prefixes("10.40.0.0/16")
 	a := w.agent()
 	serveRows(t, a, []serverRow{
@@ -50,7 +51,23 @@ func TestNetworkRequests(t *testing.T) {
 		{"POST /v1/networks", `{"name":"x","host_ip":"::1"}`, 422, `IPv6 is not supported yet`},
 		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24","10.2.0.0/24"]}`, 422, `a network has one IPv4 subnet`},
 		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.4/32"]}`, 422, `no address left beside the gateway`},
-		{"POST /v1/networks", `{"name":"x","subnets":["224.0.0.0/24"]}`, 422, `no addresses that a sandbox could have`},
+		{"POST /v1/networks", `{"name":"x","subnets":["224.0.0.0/24"]}`, 422, `create network x: subnet 224.0.0.0/24: unusable subnet: addresses of 224.0.0.0/4 are of groups, not of hosts`},
+		{"POST /v1/networks", `{"name":"x","subnets":["239.1.0.0/16"]}`, 422, `subnet 239.1.0.0/16: unusable subnet: addresses of 224.0.0.0/4 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["240.0.0.0/24"]}`, 422, `subnet 240.0.0.0/24: unusable subnet: addresses of 240.0.0.0/4 are reserved`},
+		{"POST /v1/networks", `{"name":"x","subnets":["255.255.255.0/24"]}`, 422, `subnet 255.255.255.0/24: unusable subnet: addresses of 240.0.0.0/4`},
+		{"POST /v1/networks", `{"name":"x","subnets":["169.254.7.0/24"]}`, 422, `subnet 169.254.7.0/24: unusable subnet: addresses of 169.254.0.0/16 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["169.254.0.0/15"]}`, 422, `subnet 169.254.0.0/15: unusable subnet: addresses of 169.254.0.0/16 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["127.1.0.0/16"]}`, 422, `subnet 127.1.0.0/16: unusable subnet: addresses of 127.0.0.0/8 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["126.0.0.0/7"]}`, 422, `subnet 126.0.0.0/7: unusable subnet: addresses of 127.0.0.0/8 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["0.1.0.0/16"]}`, 422, `subnet 0.1.0.0/16: unusable subnet: addresses of 0.0.0.0/8 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["0.0.0.0/0"]}`, 422, `subnet 0.0.0.0/0: unusable subnet: addresses of 0.0.0.0/8 are`},
+		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"ip_ranges":["10.1.0.1/32"]}`, 422, `create network x: ip-range 10.1.0.1/32 has no address to give out`},
+		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"ip_ranges":["10.1.0.0/31"]}`, 422, `ip-range 10.1.0.0/31 has no address to give out`},
+		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"gateways":["10.1.0.9"],"ip_ranges":["10.1.0.9/32"]}`, 422, `ip-range 10.1.0.9/32 has no address to give out`},
+		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"ip_ranges":["10.1.0.255/32"]}`, 422, `ip-range 10.1.0.255/32 has no address to give out`},
+		{"POST /v1/networks", `{"name":"x","bridge":"docker1"}`, 422, `subnet 10.31.0.0/30 has no address to give out`},
+		{"POST /v1/networks", `{"name":"tight","subnets":["10.1.0.0/24"],"ip_ranges":["10.1.0.2/32"]}`, 201, `10.1.0.2/32`},
+		{"DELETE /v1/networks/tight", "", 204, ``},
 		{"POST /v1/networks", `{"name":"x","gateways":["10.1.0.1"]}`, 422, `gateway 10.1.0.1 has no subnet to be in`},
 		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"gateways":["10.2.0.1"]}`, 400, `gateway 10.2.0.1 is outside of the subnet 10.1.0.0/24`},
 		{"POST /v1/networks", `{"name":"x","subnets":["10.1.0.0/24"],"gateways":["10.1.0.255"]}`, 422, `network or broadcast address`},

@@ -21,7 +21,8 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 	if len(create.IPRanges) > 0 {
 		s.Range = create.IPRanges[0]
 	}
-	own := addrs4(links[n.Bridge]) // none if the bridge is to be made
+	bridge, there := links[n.Bridge]
+	own := addrs4(bridge) // none if the bridge is to be made
 	switch {
 	case len(create.Subnets) > 0:
 		s.Prefix = create.Subnets[0]
@@ -36,8 +37,8 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 		}
 		s.Prefix = free
 	}
-	if first := s.Prefix.Addr(); first.IsLoopback() || first.IsMulticast() || first.IsUnspecified() {
-		return s, api.Errorf(api.CodeUnprocessable, "subnet %s has no addresses that a sandbox could have", s.Prefix)
+	if err := ipam.CheckSubnet(s.Prefix); err != nil {
+		return s, err
 	}
 	takeOver(&s, own)
 	n.Subnets = []store.Subnet{s}
@@ -46,7 +47,20 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 		return s, err
 	}
 	s.Gateway = pool.Gateway()
+	if _, err := pool.Allocate(); err != nil { // it is only asked: the network gets another pool
+		return s, noRoom(s)
+	}
+	s.AddsGateway = there && !slices.Contains(own, gatewayPrefix(s))
 	return s, a.checkOverlap(n, links)
+}
+
+// noRoom says of a subnet that it could never give out an address.
+func noRoom(s store.Subnet) error {
+	part := fmt.Sprint("subnet ", s.Prefix)
+	if s.Range.IsValid() {
+		part = fmt.Sprint("ip-range ", s.Range)
+	}
+	return api.Errorf(api.CodeUnprocessable, "%s has no address to give out: the gateway, the bridge and the subnet itself need all of it", part)
 }
 
 // takeOver makes an address that a bridge has in the subnet the gateway, if none

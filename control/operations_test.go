@@ -22,6 +22,13 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 	return out
 }
 
+func addrs(texts ...string) (out []netip.Addr) {
+	for _, text := range texts {
+		out = append(out, netip.MustParseAddr(text))
+	}
+	return out
+}
+
 // The steps of operations, for tests to put together.
 
 func nothing(*Agent) error { return nil }
@@ -127,9 +134,16 @@ func operations() map[string]operation {
 
 		"create network":            {before: web, do: createNetwork(api.NetworkCreate{Name: "blue", Labels: map[string]string{"a": "b"}})},
 		"create network on docker0": {before: addBridge("docker0", "10.7.0.1/24", "10.7.0.9/24"), do: createNetwork(api.NetworkCreate{Name: "blue", Bridge: "docker0"})},
-		"create network for none":   {before: nothing, do: createNetwork(api.NetworkCreate{Name: "blue", Driver: api.DriverNone})},
-		"remove network":            {before: networks, removal: true, do: removeNetwork("blue")},
-		"remove network for none":   {before: createNetwork(api.NetworkCreate{Name: "blue", Driver: api.DriverNone}), removal: true, do: removeNetwork("blue")},
+		"create network with an address on docker0": {before: addBridge("docker0", "10.7.0.1/24"), do: createNetwork(api.NetworkCreate{
+			Name: "blue", Bridge: "docker0", Subnets: prefixes("10.8.0.0/24"),
+		})},
+		"remove network with an address on docker0": {
+			before: all(addBridge("docker0", "10.7.0.1/24"), createNetwork(api.NetworkCreate{Name: "blue", Bridge: "docker0", Subnets: prefixes("10.8.0.0/24")})),
+			do:     removeNetwork("blue"), removal: true,
+		},
+		"create network for none": {before: nothing, do: createNetwork(api.NetworkCreate{Name: "blue", Driver: api.DriverNone})},
+		"remove network":          {before: networks, removal: true, do: removeNetwork("blue")},
+		"remove network for none": {before: createNetwork(api.NetworkCreate{Name: "blue", Driver: api.DriverNone}), removal: true, do: removeNetwork("blue")},
 
 		"connect":            {before: all(networks, web), do: connect("blue", "web")},
 		"connect a third":    {before: all(networks, web, connect("red", "web")), do: connect("blue", "web")},

@@ -130,7 +130,7 @@ func (p purger) deleteVeths(want desired) error {
 }
 
 // deleteBridges removes the networks' bridges, and those of networks of which no
-// store tells, but none that were there before ebnet.
+// store tells. Those that were there before ebnet lose what ebnet has added.
 func (p purger) deleteBridges(want desired) error {
 	links, err := p.links.Links()
 	if err != nil {
@@ -140,14 +140,11 @@ func (p purger) deleteBridges(want desired) error {
 	for _, l := range links {
 		byName[l.Name] = l
 	}
-	names := strayBridges(byName, want.networks)
-	for _, n := range want.networks {
-		if n.OwnsBridge {
-			names = append(names, n.Bridge)
-		}
-	}
 	var errs []error
-	for _, name := range names {
+	for _, n := range want.networks {
+		errs = append(errs, removeBridge(p.links, n))
+	}
+	for _, name := range strayBridges(byName, want.networks) {
 		errs = append(errs, p.links.DeleteLink(name))
 	}
 	return errors.Join(errs...)

@@ -199,18 +199,3 @@ func (p *pass) lost() []int {
 	}
 	return gone
 }
-
-// routes tells of routes that lead into a network's subnet: they or the network
-// cannot be reached.
-func (p *pass) routes() {
-	routes, err := p.links.Routes()
-	if err != nil {
-		p.fail("read routes", err)
-		return
-	}
-	for _, n := range p.want.networkList() {
-		for _, r := range overlaps(routes, p.have.links, n) {
-			p.problem(fmt.Sprintf("%s, which the host has elsewhere, overlaps network %s (%s)", r, n.Name, n.Subnets[0].Prefix))
-		}
-	}
-}

@@ -92,8 +92,9 @@ func (b Bridge) create() error {
 	return nil
 }
 
-// configure changes what differs. Its settings are changed only where it is ours.
-func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) error {
+// configure changes what differs. Its settings are changed only where it is ours. The
+// addresses that it added do not stay if there is an error.
+func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) (err error) {
 	if ours {
 		// A container must not configure its host by router advertisements.
 		for _, key := range []string{"accept_ra", "autoconf"} {
@@ -105,28 +106,19 @@ func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) error
 			return err
 		}
 	}
-	if _, err := ensureAddrs(h, link, b.Addrs); err != nil {
+	added, err := ensureAddrs(h, link, b.Addrs)
+	defer func() {
+		if err != nil {
+			for _, p := range added {
+				_ = removeAddr(h, link, p)
+			}
+		}
+	}()
+	if err != nil {
 		return err
 	}
-	_, err := ensureUp(h, link)
+	_, err = ensureUp(h, link)
 	return err
-}
-
-// ensureAddrs adds the addresses that are missing and says whether there were any.
-func ensureAddrs(h *netlink.Handle, link netlink.Link, addrs []netip.Prefix) (changed bool, err error) {
-	for _, p := range addrs {
-		addr := &netlink.Addr{IPNet: toIPNet(p)}
-		if p.Addr().Is6() {
-			// Addresses are given out by us, nobody else has them: no need to ask first.
-			addr.Flags = unix.IFA_F_NODAD
-		}
-		err := h.AddrAdd(link, addr)
-		if err != nil && !errors.Is(err, unix.EEXIST) {
-			return changed, fmt.Errorf("add address %s: %w", p, err)
-		}
-		changed = changed || err == nil
-	}
-	return changed, nil
 }
 
 // ensureUp sets the link up if it is down, and says whether it was.

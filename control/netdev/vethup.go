@@ -124,7 +124,7 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	if err := ensureMTU(h, peer, v.MTU); err != nil {
 		return nil, false, err
 	}
-	changed, err = ensureAddrs(h, peer, v.Addrs)
+	added, err := ensureAddrs(h, peer, v.Addrs)
 	if err != nil {
 		return nil, false, err
 	}
@@ -138,7 +138,7 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	if err := v.ensureRules(h); err != nil {
 		return nil, false, err
 	}
-	return peer, changed || up, nil
+	return peer, len(added) > 0 || up, nil
 }
 
 // quietIPv6 keeps a device without IPv6 addresses from making itself one: each of a

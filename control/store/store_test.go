@@ -43,7 +43,8 @@ func full() State {
 			Subnets: []Subnet{{
 				Prefix: netip.MustParsePrefix("172.18.0.0/16"), Gateway: netip.MustParseAddr("172.18.0.1"),
 				Range: netip.MustParsePrefix("172.18.4.0/24"), Cursor: netip.MustParseAddr("172.18.4.9"),
-				Reserved: []netip.Addr{netip.MustParseAddr("172.18.0.7")},
+				Reserved:    []netip.Addr{netip.MustParseAddr("172.18.0.7")},
+				AddsGateway: true,
 			}},
 			Bridge: "ebnet0", BridgeMAC: "02:42:ac:12:00:01", OwnsBridge: true, MTU: 1450, Internal: true, ICC: true, Masquerade: true,
 			HostIP:  netip.MustParseAddr("127.0.0.1"),

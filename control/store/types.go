@@ -45,6 +45,9 @@ type Subnet struct {
 	// Reserved are never given out: the host's other addresses on a bridge that
 	// was there before the network.
 	Reserved []netip.Addr `json:"reserved,omitempty"`
+	// AddsGateway says that a bridge that was there before the network did not have
+	// the gateway's address: ebnet put it there, so ebnet takes it off.
+	AddsGateway bool `json:"adds_gateway,omitempty"`
 }
 
 // Sandbox is one network namespace that should exist, with its attachments.
