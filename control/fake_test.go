@@ -78,6 +78,9 @@ type fakeKernel struct {
 	uplinks   []datapath.Uplink
 	addrs     []datapath.HostAddr
 	flushed   []string
+	unpinned  []string // pins that somebody has removed
+	hints     chan struct{}
+	blind     error // why what is lost cannot be found out
 }
 
 func newFakeKernel() *fakeKernel {
@@ -92,6 +95,7 @@ func newFakeKernel() *fakeKernel {
 		networks:  map[uint16]datapath.Network{},
 		publishes: map[string]datapath.Publish{},
 		allowed:   map[uint32][]netip.Prefix{},
+		hints:     make(chan struct{}, 1),
 	}
 	k.add(netdev.LinkInfo{
 		Name: "up0", Kind: "device", Up: true, MTU: 1500,
@@ -176,8 +180,8 @@ func (k *fakeKernel) String() string {
 	for key, p := range k.publishes {
 		publishes[key] = fmt.Sprint(p.Target, p.Port, k.allowed[p.Slot])
 	}
-	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d\naddresses %v",
-		links, k.netns, endpoints, networks, publishes, k.reserved, stale, k.addrs)
+	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d\nlost pins %v\naddresses %v",
+		links, k.netns, endpoints, networks, publishes, k.reserved, stale, k.unpinned, k.addrs)
 }
 
 func (k *fakeKernel) attach(ifindex int, hooks ...string) error {

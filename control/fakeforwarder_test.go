@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/ebnet/ebnet/datapath"
+	"github.com/ebnet/ebnet/loader"
 )
 
 func (k *fakeKernel) PutEndpoint(ep datapath.Endpoint) (datapath.Endpoint, error) {
@@ -141,4 +142,25 @@ func (k *fakeKernel) flush(what ...any) (int, error) {
 
 func (k *fakeKernel) Origins() ([]datapath.Origin, error) { return k.origins, nil }
 
-func (k *fakeKernel) Repin() ([]string, error) { return nil, nil }
+// Lost are pins alone: what is off its hook shows in Attached.
+func (k *fakeKernel) Lost() (loader.Lost, error) {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	return loader.Lost{Pins: slices.Clone(k.unpinned)}, k.blind
+}
+
+func (k *fakeKernel) Hints() <-chan struct{} { return k.hints }
+
+func (k *fakeKernel) Repin() ([]string, error) {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	if len(k.unpinned) == 0 {
+		return nil, nil
+	}
+	if err := k.step("pin"); err != nil {
+		return nil, err
+	}
+	again := k.unpinned
+	k.unpinned = nil
+	return again, nil
+}

@@ -51,6 +51,8 @@ type Programs interface {
 	Detach(ifindex int) error
 	AttachSockets() error
 	Attached() ([]loader.Attachment, error)
+	Lost() (loader.Lost, error)
+	Hints() <-chan struct{}
 	Repin() (names []string, err error)
 	Close() error
 }

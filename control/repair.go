@@ -75,7 +75,7 @@ func (p *pass) bridgeOf(n store.Network) (int, error) {
 func (p *pass) host() {
 	pins, err := p.programs.Repin()
 	if err != nil {
-		p.fail("pin maps", err)
+		p.fail("restore pins", err)
 	}
 	for _, name := range pins {
 		p.repaired("pin", name)

@@ -20,6 +20,7 @@ func TestRepair(t *testing.T) {
 		"program gone":        func(w *world, _ *Agent, link string) { delete(w.programs, w.links[link].Index) },
 		"uplink program gone": func(w *world, _ *Agent, _ string) { delete(w.programs, w.links["up0"].Index) },
 		"socket program gone": func(w *world, _ *Agent, _ string) { w.programs[0] = w.programs[0][:1] },
+		"pins gone":           func(w *world, _ *Agent, _ string) { w.unpinned = []string{"flows", "tcx-ingress-1"} },
 		"endpoint entry gone": func(w *world, _ *Agent, link string) { delete(w.endpoints, uint32(w.links[link].Index)) },
 		"network entry gone":  func(w *world, _ *Agent, _ string) { clear(w.networks) },
 		"publish gone":        func(w *world, _ *Agent, _ string) { clear(w.publishes) },

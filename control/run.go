@@ -49,6 +49,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); a.keep(ctx.Done(), changed) }()
+	go a.guard(ctx.Done(), guardEvery)
 	go a.sweep(ctx)
 	go a.reassure(ctx)
 

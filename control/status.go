@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/ebnet/ebnet/control/api"
 )
@@ -62,6 +63,13 @@ func (a *Agent) Status(context.Context) (api.Status, error) {
 	if sockets > 0 {
 		problems = append(problems, fmt.Sprintf("%d socket programs are missing: the host may not reach published ports", sockets))
 	}
+	lost, err := a.programs.Lost()
+	if err != nil {
+		return status, err
+	}
+	if n := len(lost.Pins); n > 0 {
+		problems = append(problems, fmt.Sprintf("%d pins are gone (%s): what they hold would end with the agent", n, someOf(lost.Pins)))
+	}
 	if len(problems) > 0 {
 		a.wake()
 	}
@@ -71,6 +79,15 @@ func (a *Agent) Status(context.Context) (api.Status, error) {
 	slices.Sort(problems)
 	status.Problems = slices.Compact(problems)
 	return status, a.usage(&status)
+}
+
+// someOf names a few where there may be a thousand.
+func someOf(names []string) string {
+	const few = 3
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return strings.Join(names[:few], ", ") + ", ..."
 }
 
 func hookKey(ifindex int, direction string) string { return fmt.Sprintf("%d/%s", ifindex, direction) }

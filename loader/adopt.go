@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/ebnet/ebnet/bpf"
 )
@@ -25,9 +24,9 @@ type leftovers struct {
 // survey finds what has to be taken over and changes nothing. It wraps
 // ErrVersion if there is something that this version cannot take over, and
 // ErrInUse if the folder serves devices of another namespace.
-func survey(dir folder, cookie uint64) (leftovers, error) {
+func survey(ls *links, cookie uint64) (leftovers, error) {
 	var found leftovers
-	pins, err := list(dir.links())
+	pins, err := list(ls.dir.links())
 	if err != nil {
 		return found, err
 	}
@@ -39,20 +38,23 @@ func survey(dir folder, cookie uint64) (leftovers, error) {
 	for _, pin := range pins {
 		if sockets[pin] {
 			found.sockets = append(found.sockets, pin)
+			if _, err := ls.get(pin); err != nil {
+				return found, err
+			}
 			continue
 		}
 		d, ifindex, ok := parseTCXPin(pin)
 		if !ok {
 			return found, fmt.Errorf("link %s: %w", pin, ErrVersion)
 		}
-		name, elsewhere, err := lookTCX(dir, ifindex, d)
+		name, elsewhere, err := ls.lookTCX(ifindex, d)
 		if err != nil {
 			return found, err
 		}
 		alive = alive || elsewhere
 		found.devices = append(found.devices, place{ifindex, d, name})
 	}
-	if err := checkNetns(dir, cookie, alive); err != nil {
+	if err := checkNetns(ls.dir, cookie, alive); err != nil {
 		return found, err
 	}
 	filters, err := ourFilters()
@@ -67,12 +69,11 @@ func survey(dir folder, cookie uint64) (leftovers, error) {
 
 // lookTCX names the program of a pinned link, nothing if the link holds none on
 // its device, and tells whether it holds one on another device.
-func lookTCX(dir folder, ifindex int, d direction) (name string, elsewhere bool, err error) {
-	t, err := dir.openTCX(ifindex, d)
+func (ls *links) lookTCX(ifindex int, d direction) (name string, elsewhere bool, err error) {
+	t, err := ls.openTCX(ifindex, d)
 	if t == nil || err != nil {
 		return "", false, err
 	}
-	defer t.Close()
 	if !t.here {
 		tcx := t.info.TCX()
 		return "", tcx != nil && tcx.Ifindex != 0, nil
@@ -108,10 +109,20 @@ func (f leftovers) check() error {
 
 // adopt gives the hooks that an earlier agent left their new programs.
 func (l *Loader) adopt(found leftovers) error {
+	if err := l.dir.forgetLostQdiscs(); err != nil {
+		return err
+	}
+	marks, err := list(l.dir.qdiscs())
+	if err != nil {
+		return err
+	}
+	for _, mark := range marks {
+		l.marks[mark] = true
+	}
 	for _, p := range found.devices {
 		var err error
 		if p.program == "" {
-			err = l.dir.detachTCX(p.ifindex, p.dir)
+			err = l.links.detachTCX(p.ifindex, p.dir)
 		} else {
 			err = l.attach(p.ifindex, p.dir, p.program)
 		}
@@ -124,27 +135,26 @@ func (l *Loader) adopt(found leftovers) error {
 		programs[h.pin()] = h.program
 	}
 	for _, pin := range found.sockets {
-		if err := l.dir.updateSocket(pin, programs[pin]); err != nil {
+		if err := l.links.updateSocket(pin, programs[pin]); err != nil {
 			return err
 		}
 	}
-	return l.dir.forgetLostQdiscs()
+	return nil
 }
 
-// updateSocket gives a pinned socket hook its new program, or forgets it if its
-// cgroup is gone.
-func (f folder) updateSocket(pin string, prog *ebpf.Program) error {
-	l, err := link.LoadPinnedLink(f.linkPin(pin), nil)
-	if err != nil {
-		return fmt.Errorf("open link %s: %w", pin, err)
+// updateSocket gives a socket hook its new program, or forgets it if its cgroup
+// is gone.
+func (ls *links) updateSocket(pin string, prog *ebpf.Program) error {
+	l, err := ls.get(pin)
+	if l == nil || err != nil {
+		return err
 	}
-	defer l.Close()
 	info, err := l.Info()
 	if err != nil {
 		return fmt.Errorf("read link %s: %w", pin, err)
 	}
-	if c := info.Cgroup(); c == nil || c.CgroupId == 0 {
-		return remove(f.linkPin(pin))
+	if !isOnCgroup(info) {
+		return ls.drop(pin)
 	}
 	if err := l.Update(prog); err != nil {
 		return fmt.Errorf("update link %s: %w", pin, err)

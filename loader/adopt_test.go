@@ -46,7 +46,13 @@ func TestRestartAdopts(t *testing.T) {
 // listed is what hangs in a folder that nobody has open.
 func listed(t *testing.T, dir string) []Attachment {
 	t.Helper()
-	found, err := folder(dir).attached()
+	ls := newLinks(folder(dir))
+	defer ls.close()
+	for _, name := range names(t, ls.dir.links()) {
+		_, err := ls.get(name)
+		must(t, err)
+	}
+	found, err := ls.attached()
 	must(t, err)
 	return found
 }

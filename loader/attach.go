@@ -3,6 +3,9 @@ package loader
 import (
 	"errors"
 	"fmt"
+	"strconv"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/ebnet/ebnet/bpf"
 )
@@ -46,9 +49,9 @@ func (l *Loader) Detach(ifindex int) error {
 func (l *Loader) attach(ifindex int, d direction, name string) error {
 	err := l.place(ifindex, d, name)
 	if err == nil && l.tcx {
-		err = l.dir.removeFilter(ifindex, d)
+		err = l.removeFilter(ifindex, d)
 	} else if err == nil {
-		err = l.dir.detachTCX(ifindex, d)
+		err = l.links.detachTCX(ifindex, d)
 	}
 	if err != nil {
 		return fmt.Errorf("attach %s to %s of device %d: %w", name, d, ifindex, err)
@@ -65,13 +68,30 @@ func (l *Loader) place(ifindex int, d direction, name string) error {
 	}
 	prog := devicePrograms(l.programs)[name]
 	if l.tcx {
-		return l.dir.attachTCX(ifindex, d, prog)
+		return l.links.attachTCX(ifindex, d, prog)
 	}
-	return l.dir.attachFilter(ifindex, d, prog, name)
+	return l.placeFilter(ifindex, d, prog, name)
+}
+
+// placeFilter attaches a filter and remembers it.
+func (l *Loader) placeFilter(ifindex int, d direction, prog *ebpf.Program, name string) error {
+	info, err := prog.Info()
+	if err != nil {
+		return fmt.Errorf("read program: %w", err)
+	}
+	made, err := l.dir.attachFilter(ifindex, d, prog, name)
+	if made {
+		l.marks[strconv.Itoa(ifindex)] = true
+	}
+	if err != nil {
+		return err
+	}
+	l.filters[filterPlace{ifindex, d}], _ = info.ID()
+	return nil
 }
 
 func (l *Loader) detach(ifindex int, d direction) error {
-	err := errors.Join(l.dir.detachTCX(ifindex, d), l.dir.removeFilter(ifindex, d))
+	err := errors.Join(l.links.detachTCX(ifindex, d), l.removeFilter(ifindex, d))
 	if err != nil {
 		return fmt.Errorf("detach from %s of device %d: %w", d, ifindex, err)
 	}
@@ -79,9 +99,18 @@ func (l *Loader) detach(ifindex int, d direction) error {
 }
 
 // removeFilter removes our filter from the hook, and our qdisc after it.
-func (f folder) removeFilter(ifindex int, d direction) error {
+func (l *Loader) removeFilter(ifindex int, d direction) error {
 	if err := detachFilter(ifindex, d); err != nil {
 		return err
 	}
-	return f.releaseQdisc(ifindex)
+	delete(l.filters, filterPlace{ifindex, d})
+	mark := strconv.Itoa(ifindex)
+	if !l.marks[mark] {
+		return nil
+	}
+	released, err := l.dir.releaseQdisc(ifindex)
+	if released {
+		delete(l.marks, mark)
+	}
+	return err
 }

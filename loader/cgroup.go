@@ -3,7 +3,6 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -30,23 +29,21 @@ func (l *Loader) AttachSockets() error {
 	}
 	for _, h := range socketHooks(l.programs) {
 		// A cgroup's id is the inode of its folder.
-		if err := l.dir.attachSocket(h, path, st.Ino); err != nil {
+		if err := l.links.attachSocket(h, path, st.Ino); err != nil {
 			return fmt.Errorf("attach cgroup/%s to %s: %w", h.name, path, err)
 		}
 	}
 	return nil
 }
 
-// attachSocket updates the pinned link in place if it is on the cgroup of that
-// id, and else attaches anew before it takes the old one off.
-func (f folder) attachSocket(h socketHook, path string, id uint64) error {
-	pin := f.linkPin(h.pin())
-	old, err := link.LoadPinnedLink(pin, nil)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("open link: %w", err)
+// attachSocket updates the link in place if it is on the cgroup of that id, and
+// else attaches anew before it takes the old one off.
+func (ls *links) attachSocket(h socketHook, path string, id uint64) error {
+	old, err := ls.get(h.pin())
+	if err != nil {
+		return err
 	}
 	if old != nil {
-		defer old.Close()
 		info, err := old.Info()
 		if err != nil {
 			return fmt.Errorf("read link: %w", err)
@@ -59,24 +56,14 @@ func (f folder) attachSocket(h socketHook, path string, id uint64) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close() // the pin holds it; without one this takes it off again
-	if err := remove(pin); err != nil {
-		return err
+	if err := ls.drop(h.pin()); err != nil {
+		return errors.Join(err, l.Close())
 	}
-	if err := l.Pin(pin); err != nil {
-		return fmt.Errorf("pin link: %w", err)
-	}
-	if old != nil {
-		return detachLink(old)
-	}
-	return nil
+	return ls.put(h.pin(), l)
 }
 
-// detachLink takes the program off its hook, whoever else has the link open.
-func detachLink(l link.Link) error {
-	err := l.Detach()
-	if err != nil && !errors.Is(err, unix.ENOLINK) {
-		return fmt.Errorf("detach link: %w", err)
-	}
-	return nil
+// isOnCgroup tells whether a link holds a program on some cgroup.
+func isOnCgroup(info *link.Info) bool {
+	c := info.Cgroup()
+	return c != nil && c.CgroupId != 0
 }

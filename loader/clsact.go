@@ -26,19 +26,19 @@ const (
 const programPrefix = "ebnet_"
 
 // attachFilter makes prog our filter on the hook, in place of an older one of
-// ours without a gap. It wraps ErrTaken.
-func (f folder) attachFilter(ifindex int, d direction, prog *ebpf.Program, name string) error {
+// ours without a gap. It says whether it made the qdisc, too. It wraps ErrTaken.
+func (f folder) attachFilter(ifindex int, d direction, prog *ebpf.Program, name string) (made bool, err error) {
 	old, err := slotFilter(ifindex, d)
 	if err != nil {
-		return err
+		return false, err
 	}
 	switch {
 	case old == nil:
-		if err := f.makeQdisc(ifindex, d); err != nil {
-			return err
+		if made, err = f.makeQdisc(ifindex, d); err != nil {
+			return made, err
 		}
 	case !isOurs(old):
-		return fmt.Errorf("filter %#x of priority %d: %w", filterHandle, filterPriority, ErrTaken)
+		return false, fmt.Errorf("filter %#x of priority %d: %w", filterHandle, filterPriority, ErrTaken)
 	}
 	filter := &netlink.BpfFilter{
 		FilterAttrs:  filterAttrs(ifindex, d),
@@ -47,9 +47,9 @@ func (f folder) attachFilter(ifindex int, d direction, prog *ebpf.Program, name 
 		DirectAction: true,
 	}
 	if err := netlink.FilterReplace(filter); err != nil {
-		return fmt.Errorf("replace filter: %w", err)
+		return made, fmt.Errorf("replace filter: %w", err)
 	}
-	return nil
+	return made, nil
 }
 
 // detachFilter removes our filter from the hook, if there is one.
@@ -127,50 +127,49 @@ func filters(ifindex int, d direction) ([]netlink.Filter, error) {
 
 // makeQdisc sees to it that the device has a clsact qdisc, and remembers
 // whether it is ebnet who made it.
-func (f folder) makeQdisc(ifindex int, d direction) error {
+func (f folder) makeQdisc(ifindex int, d direction) (made bool, err error) {
 	qdisc := &netlink.Clsact{QdiscAttrs: qdiscAttrs(ifindex)}
 	addErr := netlink.QdiscAdd(qdisc)
 	if addErr == nil {
-		if err := os.Mkdir(f.qdiscMark(ifindex), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return fmt.Errorf("mark qdisc: %w", err)
+		err := os.Mkdir(f.qdiscMark(ifindex), 0o700)
+		// Where somebody has just removed the folder, Repin brings the mark with it.
+		if err != nil && !errors.Is(err, fs.ErrExist) && !errors.Is(err, fs.ErrNotExist) {
+			return true, fmt.Errorf("mark qdisc: %w", err)
 		}
-		return nil
+		return true, nil
 	}
 	kind, err := qdiscKind(ifindex)
 	switch {
 	case err != nil:
-		return err
+		return false, err
 	case kind == "clsact", kind == "ingress" && d == ingress:
-		return nil
+		return false, nil
 	case kind == "ingress":
-		return fmt.Errorf("ingress qdisc where clsact is needed: %w", ErrTaken)
+		return false, fmt.Errorf("ingress qdisc where clsact is needed: %w", ErrTaken)
 	default:
-		return fmt.Errorf("add clsact qdisc: %w", addErr)
+		return false, fmt.Errorf("add clsact qdisc: %w", addErr)
 	}
 }
 
-// releaseQdisc removes the device's qdisc if ebnet made it and nothing uses it.
-func (f folder) releaseQdisc(ifindex int) error {
-	mark := f.qdiscMark(ifindex)
-	if _, err := os.Stat(mark); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+// releaseQdisc removes a qdisc that ebnet made, and its mark, unless it is in use,
+// and says whether it has.
+func (f folder) releaseQdisc(ifindex int) (released bool, err error) {
 	kind, err := qdiscKind(ifindex)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if kind == "clsact" {
 		for _, d := range directions() {
 			if used, err := isUsed(ifindex, d); used || err != nil {
-				return err
+				return false, err
 			}
 		}
 		qdisc := &netlink.Clsact{QdiscAttrs: qdiscAttrs(ifindex)}
 		if err := netlink.QdiscDel(qdisc); err != nil && !isGone(err) {
-			return fmt.Errorf("remove qdisc of device %d: %w", ifindex, err)
+			return false, fmt.Errorf("remove qdisc of device %d: %w", ifindex, err)
 		}
 	}
-	return remove(mark)
+	return true, remove(f.qdiscMark(ifindex))
 }
 
 // forgetLostQdiscs removes the marks of qdiscs that went with their devices, so

@@ -10,6 +10,9 @@
 //	DIR/v1/qdiscs/N             a folder: the clsact qdisc of device N is ours
 //	DIR/v1/netns-COOKIE         a folder: the network namespace that DIR serves
 //
+// A loader holds its links open, too: pins that somebody removes take nothing off its
+// hook as long as the agent lives. Lost tells of them, Repin brings them back.
+//
 // A clsact filter cannot be pinned and needs no pin: it lives as long as its
 // device. Ours is known by its priority, its handle and its program's name.
 //

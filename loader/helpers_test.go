@@ -15,7 +15,7 @@ import (
 
 // privileged skips a test that needs root, or fails it where the caller has
 // promised root.
-func privileged(t *testing.T) {
+func privileged(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() == 0 {
 		return
@@ -28,7 +28,7 @@ func privileged(t *testing.T) {
 
 // isolate gives the test a thread of its own in network and mount namespaces of
 // its own. The thread ends with the test's goroutine and takes both with it.
-func isolate(t *testing.T) {
+func isolate(t testing.TB) {
 	t.Helper()
 	privileged(t)
 	runtime.LockOSThread()
@@ -37,7 +37,7 @@ func isolate(t *testing.T) {
 }
 
 // testDir is a folder for a loader on a bpffs of the test's own.
-func testDir(t *testing.T) string {
+func testDir(t testing.TB) string {
 	t.Helper()
 	point := t.TempDir()
 	must(t, unix.Mount("none", point, "bpf", 0, ""))
@@ -46,7 +46,7 @@ func testDir(t *testing.T) string {
 }
 
 // testCgroup is a cgroup of the test's own, with no process in it.
-func testCgroup(t *testing.T) string {
+func testCgroup(t testing.TB) string {
 	t.Helper()
 	root, err := CgroupRoot()
 	must(t, err)
@@ -57,7 +57,7 @@ func testCgroup(t *testing.T) string {
 }
 
 // open opens a loader and closes it at the end of the test.
-func open(t *testing.T, c Config) *Loader {
+func open(t testing.TB, c Config) *Loader {
 	t.Helper()
 	if c.NetnsCookie == 0 {
 		c.NetnsCookie = thisNetns(t)
@@ -72,7 +72,7 @@ func open(t *testing.T, c Config) *Loader {
 
 // veth makes a pair, both ends up in the thread's namespace, and returns the
 // number of the first end. The second has the name with a "p" behind it.
-func veth(t *testing.T, name string, index int) int {
+func veth(t testing.TB, name string, index int) int {
 	t.Helper()
 	must(t, netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, Index: index},
@@ -84,7 +84,7 @@ func veth(t *testing.T, name string, index int) int {
 	return linkByName(t, name).Attrs().Index
 }
 
-func linkByName(t *testing.T, name string) netlink.Link {
+func linkByName(t testing.TB, name string) netlink.Link {
 	t.Helper()
 	l, err := netlink.LinkByName(name)
 	must(t, err)
@@ -92,7 +92,7 @@ func linkByName(t *testing.T, name string) netlink.Link {
 }
 
 // inOther runs f with the thread in a second network namespace and comes back.
-func inOther(t *testing.T, ns netns.NsHandle, f func()) {
+func inOther(t testing.TB, ns netns.NsHandle, f func()) {
 	t.Helper()
 	home, err := netns.Get()
 	must(t, err)
@@ -103,7 +103,7 @@ func inOther(t *testing.T, ns netns.NsHandle, f func()) {
 }
 
 // thisNetns is the cookie of the namespace that the thread is in.
-func thisNetns(t *testing.T) uint64 {
+func thisNetns(t testing.TB) uint64 {
 	t.Helper()
 	cookie, err := netnsCookie()
 	must(t, err)
@@ -111,7 +111,7 @@ func thisNetns(t *testing.T) uint64 {
 }
 
 // otherNetns makes a second network namespace; the thread stays where it is.
-func otherNetns(t *testing.T) netns.NsHandle {
+func otherNetns(t testing.TB) netns.NsHandle {
 	t.Helper()
 	home, err := netns.Get()
 	must(t, err)
@@ -124,7 +124,7 @@ func otherNetns(t *testing.T) netns.NsHandle {
 }
 
 // eventually waits for what must come.
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for !f() {
@@ -135,7 +135,7 @@ func eventually(t *testing.T, what string, f func() bool) {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%+v", err)
@@ -143,7 +143,7 @@ func must(t *testing.T, err error) {
 }
 
 // attached is what the loader lists.
-func attached(t *testing.T, l *Loader) []Attachment {
+func attached(t testing.TB, l *Loader) []Attachment {
 	t.Helper()
 	found, err := l.Attached()
 	must(t, err)
@@ -157,7 +157,7 @@ func on(ifindex int, all []Attachment) []Attachment {
 
 // onHook are the names of the programs on a device's hook as the kernel runs
 // them, whoever put them there: tcx first, then filters.
-func onHook(t *testing.T, ifindex int, d direction) []string {
+func onHook(t testing.TB, ifindex int, d direction) []string {
 	t.Helper()
 	names := []string{}
 	programs, err := queryTCX(ifindex, d)
@@ -189,7 +189,7 @@ func eachMode(t *testing.T, f func(*testing.T, Mode)) {
 	}
 }
 
-func equal[T comparable](t *testing.T, what string, have, want []T) {
+func equal[T comparable](t testing.TB, what string, have, want []T) {
 	t.Helper()
 	if !slices.Equal(have, want) {
 		t.Errorf("%s: have %v, want %v", what, have, want)
@@ -197,7 +197,7 @@ func equal[T comparable](t *testing.T, what string, have, want []T) {
 }
 
 // qdiscs are the kinds of the qdiscs that hold filters in the namespace.
-func qdiscs(t *testing.T) []string {
+func qdiscs(t testing.TB) []string {
 	t.Helper()
 	kinds, err := qdiscKinds(nil)
 	must(t, err)
@@ -209,7 +209,7 @@ func qdiscs(t *testing.T) []string {
 }
 
 // names are what is in a folder.
-func names(t *testing.T, path string) []string {
+func names(t testing.TB, path string) []string {
 	t.Helper()
 	found, err := list(path)
 	must(t, err)

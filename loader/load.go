@@ -15,7 +15,8 @@ import (
 // load loads the programs onto the pinned maps and makes and pins the maps that
 // are not there yet. Pinning comes last: programs that the kernel refuses leave
 // no pin behind.
-func load(dir folder, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) {
+func load(ls *links, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) {
+	dir := ls.dir
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, nil, fmt.Errorf("raise memory limit: %w", err)
 	}
@@ -31,7 +32,7 @@ func load(dir folder, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error)
 		return nil, nil, err
 	}
 	defer closeMaps(pinned)
-	if err := addLost(dir, spec, pinned); err != nil {
+	if err := addLost(ls, spec, pinned); err != nil {
 		return nil, nil, err
 	}
 

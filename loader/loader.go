@@ -45,7 +45,12 @@ type Config struct {
 type Loader struct {
 	mu       sync.Mutex
 	dir      folder
+	cookie   uint64 // of the namespace that dir serves
 	lock     *dirLock
+	links    *links
+	filters  map[filterPlace]ebpf.ProgramID // that were put there by this loader
+	marks    map[string]bool                // of qdiscs
+	watch    *watch
 	tcx      bool // attach by tcx rather than clsact
 	haveTCX  bool // the kernel knows tcx
 	cgroup   string
@@ -81,13 +86,18 @@ func Open(c Config) (_ *Loader, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := dir.lock()
+	lock, err := dir.lock(lockPatience)
 	if err != nil {
 		return nil, err
 	}
 	l := &Loader{
 		dir:     dir,
+		cookie:  c.NetnsCookie,
 		lock:    lock,
+		links:   newLinks(dir),
+		filters: map[filterPlace]ebpf.ProgramID{},
+		marks:   map[string]bool{},
+		watch:   newWatch(),
 		haveTCX: haveTCX,
 		tcx:     haveTCX && c.Attach != ModeClsact,
 		cgroup:  c.CgroupPath,
@@ -98,11 +108,11 @@ func Open(c Config) (_ *Loader, err error) {
 			l.Close()
 		}
 	}()
-	found, err := survey(dir, c.NetnsCookie)
+	found, err := survey(l.links, c.NetnsCookie)
 	if err != nil {
 		return nil, fmt.Errorf("adopt: %w", err)
 	}
-	if l.maps, l.programs, err = load(dir, c.NetnsCookie); err != nil {
+	if l.maps, l.programs, err = load(l.links, c.NetnsCookie); err != nil {
 		return nil, err
 	}
 	if err := dir.mark(c.NetnsCookie); err != nil {
@@ -111,6 +121,7 @@ func Open(c Config) (_ *Loader, err error) {
 	if err := l.adopt(found); err != nil {
 		return nil, fmt.Errorf("adopt: %w", err)
 	}
+	l.watch.add(dir)
 	return l, nil
 }
 
@@ -128,6 +139,10 @@ func (l *Loader) Mode() Mode {
 	return ModeClsact
 }
 
+// Hints gives a sign when something has vanished from where the pins are, be it by
+// the loader's own doing: a reason to ask for what is Lost. Not every loss gives one.
+func (l *Loader) Hints() <-chan struct{} { return l.watch.hints() }
+
 // Close drops the descriptors. Everything that is attached keeps running.
 func (l *Loader) Close() error {
 	l.mu.Lock()
@@ -141,6 +156,6 @@ func (l *Loader) Close() error {
 		errs = append(errs, l.maps.Close())
 		l.maps = nil
 	}
-	errs = append(errs, l.lock.release())
+	errs = append(errs, l.links.close(), l.watch.close(), l.lock.release())
 	return errors.Join(errs...)
 }

@@ -17,13 +17,14 @@ const lockPatience = time.Second
 // dirLock keeps a second agent out of a folder. It ends with the process.
 type dirLock struct{ file *os.File }
 
-// lock takes the folder for this process. It wraps ErrInUse.
-func (f folder) lock() (*dirLock, error) {
+// lock takes the folder for this process. If another one has it, it gets some time
+// to let go. It wraps ErrInUse.
+func (f folder) lock(patience time.Duration) (*dirLock, error) {
 	file, err := os.Open(string(f))
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	deadline := time.Now().Add(lockPatience)
+	deadline := time.Now().Add(patience)
 	for {
 		err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(deadline) {
@@ -40,6 +41,20 @@ func (f folder) lock() (*dirLock, error) {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	return &dirLock{file}, nil
+}
+
+// holds tells whether it is this very folder that is locked, and not one that was
+// there before.
+func (l *dirLock) holds(f folder) bool {
+	if l == nil || l.file == nil {
+		return false
+	}
+	locked, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	there, err := os.Stat(string(f))
+	return err == nil && os.SameFile(locked, there)
 }
 
 func (l *dirLock) release() error {

@@ -115,7 +115,8 @@ func (f folder) purgeDevices() error {
 	}
 	for _, mark := range marks {
 		if ifindex, err := strconv.Atoi(mark); err == nil {
-			errs = append(errs, f.releaseQdisc(ifindex))
+			_, err := f.releaseQdisc(ifindex)
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

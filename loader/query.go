@@ -18,17 +18,13 @@ import (
 func (l *Loader) Attached() ([]Attachment, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.dir.attached()
+	return l.links.attached()
 }
 
-func (f folder) attached() ([]Attachment, error) {
-	pins, err := list(f.links())
-	if err != nil {
-		return nil, err
-	}
+func (ls *links) attached() ([]Attachment, error) {
 	var found []Attachment
-	for _, pin := range pins {
-		a, err := f.readLink(pin)
+	for name := range ls.held {
+		a, err := ls.readLink(name)
 		if err != nil {
 			return nil, err
 		}
@@ -49,35 +45,23 @@ func (f folder) attached() ([]Attachment, error) {
 	return found, nil
 }
 
-// readLink reads a pinned link; nil if it is gone or holds no program.
-func (f folder) readLink(pin string) (*Attachment, error) {
-	if d, ifindex, ok := parseTCXPin(pin); ok {
-		t, err := f.openTCX(ifindex, d)
-		if t == nil || err != nil {
+// readLink reads a held link; nil if it holds no program.
+func (ls *links) readLink(name string) (*Attachment, error) {
+	if d, ifindex, ok := parseTCXPin(name); ok {
+		t, err := ls.openTCX(ifindex, d)
+		if t == nil || err != nil || !t.here {
 			return nil, err
-		}
-		defer t.Close()
-		if !t.here {
-			return nil, nil
 		}
 		return linkAttachment("tcx/"+d.String(), ifindex, t.info)
 	}
-	l, err := link.LoadPinnedLink(f.linkPin(pin), nil)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := ls.held[name].Info()
+	if err != nil {
+		return nil, fmt.Errorf("read link %s: %w", name, err)
+	}
+	if !isOnCgroup(info) {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open link %s: %w", pin, err)
-	}
-	defer l.Close()
-	info, err := l.Info()
-	if err != nil {
-		return nil, fmt.Errorf("read link %s: %w", pin, err)
-	}
-	if c := info.Cgroup(); c == nil || c.CgroupId == 0 {
-		return nil, nil
-	}
-	return linkAttachment("cgroup/"+strings.TrimPrefix(pin, socketPrefix), 0, info)
+	return linkAttachment("cgroup/"+strings.TrimPrefix(name, socketPrefix), 0, info)
 }
 
 func linkAttachment(hook string, ifindex int, info *link.Info) (*Attachment, error) {
@@ -134,7 +118,7 @@ func (l *Loader) Others(ifindex int) ([]Attachment, error) {
 	var found []Attachment
 	for _, d := range directions() {
 		if l.haveTCX {
-			others, err := l.dir.otherTCX(ifindex, d)
+			others, err := l.links.otherTCX(ifindex, d)
 			if err != nil {
 				return nil, err
 			}
@@ -153,19 +137,18 @@ func (l *Loader) Others(ifindex int) ([]Attachment, error) {
 	return found, nil
 }
 
-func (f folder) otherTCX(ifindex int, d direction) ([]Attachment, error) {
+func (ls *links) otherTCX(ifindex int, d direction) ([]Attachment, error) {
 	programs, err := queryTCX(ifindex, d)
 	if err != nil {
 		return nil, err
 	}
 	var own link.ID
-	t, err := f.openTCX(ifindex, d)
+	t, err := ls.openTCX(ifindex, d)
 	if err != nil {
 		return nil, err
 	}
 	if t != nil {
 		own = t.info.ID
-		t.Close()
 	}
 	var found []Attachment
 	for _, p := range programs {

@@ -4,21 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"iter"
 	stdmaps "maps"
 	"os"
 	"reflect"
 	"slices"
 
 	"github.com/cilium/ebpf"
-
-	"github.com/ebnet/ebnet/bpf"
 )
 
 // addLost finds the maps whose pins somebody has removed while programs on the hooks
 // still use them: new, empty ones beside the old would be half a state. It wraps
 // ErrLayout.
-func addLost(dir folder, spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
+func addLost(ls *links, spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) error {
 	lost := func(name string) bool {
 		_, ours := spec.Maps[name]
 		return ours && !isInternal(name) && maps[name] == nil
@@ -26,7 +23,7 @@ func addLost(dir folder, spec *ebpf.CollectionSpec, maps map[string]*ebpf.Map) e
 	if !slices.ContainsFunc(slices.Collect(stdmaps.Keys(spec.Maps)), lost) {
 		return nil
 	}
-	all, err := dir.attached()
+	all, err := ls.attached()
 	if err != nil {
 		return err
 	}
@@ -86,42 +83,29 @@ func named(m *ebpf.Map, f func(name string, m *ebpf.Map) error) error {
 	return f(info.Name, m)
 }
 
-// Repin pins the maps again whose pins somebody has removed, and says which.
-func (l *Loader) Repin() (names []string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.maps == nil {
-		return nil, ErrClosed
+// pinMap pins a map whose pin is gone.
+func (l *Loader) pinMap(name string) error {
+	// A copy: the map itself remembers its pin, and takes it to be there.
+	again, err := l.mapsByName()[name].Clone()
+	if err != nil {
+		return fmt.Errorf("pin map %s: %w", name, err)
 	}
-	for name, m := range eachField(l.maps) {
-		pin := l.dir.mapPin(name)
-		if exists(pin) {
-			continue
-		}
-		// A copy: the map itself remembers its pin, and takes it to be there.
-		again, err := m.Clone()
-		if err != nil {
-			return names, fmt.Errorf("pin map %s: %w", name, err)
-		}
-		if err := errors.Join(again.Pin(pin), again.Close()); err != nil {
-			return names, fmt.Errorf("pin map %s: %w", name, err)
-		}
-		names = append(names, name)
+	if err := errors.Join(again.Pin(l.dir.mapPin(name)), again.Close()); err != nil {
+		return fmt.Errorf("pin map %s: %w", name, err)
 	}
-	return names, nil
+	return nil
 }
 
-// eachField walks the maps by the names that they are pinned by.
-func eachField(maps *bpf.EbnetMaps) iter.Seq2[string, *ebpf.Map] {
-	return func(yield func(string, *ebpf.Map) bool) {
-		v := reflect.ValueOf(maps).Elem()
-		for i := range v.NumField() {
-			m, ok := v.Field(i).Interface().(*ebpf.Map)
-			if ok && !yield(v.Type().Field(i).Tag.Get("ebpf"), m) {
-				return
-			}
+// mapsByName are the maps by the names that they are pinned by.
+func (l *Loader) mapsByName() map[string]*ebpf.Map {
+	out := map[string]*ebpf.Map{}
+	v := reflect.ValueOf(l.maps).Elem()
+	for i := range v.NumField() {
+		if m, ok := v.Field(i).Interface().(*ebpf.Map); ok {
+			out[v.Type().Field(i).Tag.Get("ebpf")] = m
 		}
 	}
+	return out
 }
 
 func exists(path string) bool {

@@ -92,8 +92,9 @@ func TestNamespaceGone(t *testing.T) {
 	must(t, l.Close())
 	must(t, unix.Unshare(unix.CLONE_NEWNET)) // the last thread leaves
 	eventually(t, "the namespace is gone", func() bool {
-		_, elsewhere, err := lookTCX(l.dir, 77, ingress)
-		must(t, err)
+		ls := newLinks(l.dir)
+		_, elsewhere, err := ls.lookTCX(77, ingress)
+		must(t, errors.Join(err, ls.close()))
 		return !elsewhere
 	})
 	c.NetnsCookie = 2

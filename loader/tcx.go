@@ -3,7 +3,6 @@ package loader
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/cilium/ebpf"
@@ -11,38 +10,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tcxLink is a pinned link as found.
+// tcxLink is a link as found.
 type tcxLink struct {
 	link.Link
-	path string
 	info *link.Info
 	// here says that the link holds a program on the device that its pin
 	// names. It does not when the device is gone or has left the namespace.
 	here bool
 }
 
-// openTCX opens a device's pinned link; nil if there is none.
-func (f folder) openTCX(ifindex int, d direction) (_ *tcxLink, err error) {
-	path := f.linkPin(tcxPin(d, ifindex))
-	l, err := link.LoadPinnedLink(path, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+// openTCX finds a device's link; nil if there is none.
+func (ls *links) openTCX(ifindex int, d direction) (*tcxLink, error) {
+	name := tcxPin(d, ifindex)
+	l, err := ls.get(name)
+	if l == nil || err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("open link %s: %w", path, err)
-	}
-	defer func() {
-		if err != nil {
-			l.Close()
-		}
-	}()
 	info, err := l.Info()
 	if err != nil {
-		return nil, fmt.Errorf("read link %s: %w", path, err)
+		return nil, fmt.Errorf("read link %s: %w", name, err)
 	}
-	t := &tcxLink{Link: l, path: path, info: info}
-	tcx := info.TCX()
-	if tcx == nil || int(tcx.Ifindex) != ifindex {
+	t := &tcxLink{Link: l, info: info}
+	if !isOnDevice(info, ifindex) {
 		return t, nil
 	}
 	// Numbers of devices repeat from namespace to namespace: only the hook
@@ -58,14 +47,10 @@ func (f folder) openTCX(ifindex int, d direction) (_ *tcxLink, err error) {
 	return t, nil
 }
 
-// drop takes the program off its hook at once, whoever else has the link open,
-// and removes the pin. It closes the link.
-func (t *tcxLink) drop() error {
-	defer t.Close()
-	if err := detachLink(t); err != nil {
-		return err
-	}
-	return remove(t.path)
+// isOnDevice tells whether a link holds a program on a device of that number.
+func isOnDevice(info *link.Info, ifindex int) bool {
+	tcx := info.TCX()
+	return tcx != nil && int(tcx.Ifindex) == ifindex
 }
 
 // queryTCX lists the programs on a hook, in the order in which they run; none
@@ -87,25 +72,19 @@ func queryTCX(ifindex int, d direction) ([]link.AttachedProgram, error) {
 
 // attachTCX makes prog our only program on the hook. A link that is there takes
 // it over in place; a new one goes before all others.
-func (f folder) attachTCX(ifindex int, d direction, prog *ebpf.Program) error {
-	old, err := f.openTCX(ifindex, d)
+func (ls *links) attachTCX(ifindex int, d direction, prog *ebpf.Program) error {
+	old, err := ls.openTCX(ifindex, d)
 	if err != nil {
 		return err
 	}
 	if old != nil && old.here {
 		err := old.Update(prog)
-		if err == nil {
-			return old.Close()
-		}
 		if !errors.Is(err, unix.ENOLINK) { // else the device went this moment
-			old.Close()
 			return err
 		}
 	}
-	if old != nil {
-		if err := old.drop(); err != nil {
-			return err
-		}
+	if err := ls.detachTCX(ifindex, d); err != nil {
+		return err
 	}
 	l, err := link.AttachTCX(link.TCXOptions{
 		Interface: ifindex,
@@ -116,18 +95,10 @@ func (f folder) attachTCX(ifindex int, d direction, prog *ebpf.Program) error {
 	if err != nil {
 		return err
 	}
-	defer l.Close() // the pin holds it; without one this takes it off again
-	if err := l.Pin(f.linkPin(tcxPin(d, ifindex))); err != nil {
-		return fmt.Errorf("pin link: %w", err)
-	}
-	return nil
+	return ls.put(tcxPin(d, ifindex), l)
 }
 
 // detachTCX removes our link from the hook, if there is one.
-func (f folder) detachTCX(ifindex int, d direction) error {
-	t, err := f.openTCX(ifindex, d)
-	if t == nil || err != nil {
-		return err
-	}
-	return t.drop()
+func (ls *links) detachTCX(ifindex int, d direction) error {
+	return ls.drop(tcxPin(d, ifindex))
 }
