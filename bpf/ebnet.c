@@ -25,11 +25,34 @@ SEC("tc")
 int ebnet_from_ctr(struct __sk_buff *skb)
 {
 	struct pkt p = {};
-	int ret = parse(skb, &p);
+	int ret = is_tagged(skb) ? DROP(DROP_UNSUPPORTED) : parse(skb, &p);
 
 	if (ret == NOT_OURS)
 		return PASS;
 	return verdict(&p, DIR_EGRESS, ret == PARSED ? from_ctr(skb, &p) : ret);
+}
+
+/* tc ingress of a network's bridge: what containers have the host do. */
+SEC("tc")
+int ebnet_from_br(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	int ret = is_tagged(skb) ? DROP(DROP_UNSUPPORTED) : parse(skb, &p);
+
+	if (ret == NOT_OURS)
+		return PASS;
+	return verdict(&p, DIR_EGRESS, ret == PARSED ? from_bridge(&p) : ret);
+}
+
+/* tc egress of a network's bridge: what the host sends to containers, or forwards. */
+SEC("tc")
+int ebnet_to_br(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+
+	if (!skb->ingress_ifindex || parse(skb, &p) != PARSED)
+		return PASS;
+	return verdict(&p, DIR_INGRESS, to_bridge(&p));
 }
 
 /* tc ingress of an uplink: the outside world talks to us. */
@@ -37,13 +60,14 @@ SEC("tc")
 int ebnet_from_ext(struct __sk_buff *skb)
 {
 	struct pkt p = {};
+	int ret;
 
-	/* other machines' packets, and what belongs to a VLAN device */
-	if (skb->pkt_type != PACKET_HOST || skb->vlan_present)
+	if (skb->pkt_type != PACKET_HOST)
 		return PASS;
-	if (parse(skb, &p) != PARSED)
+	ret = untag(skb);
+	if (ret == NOT_OURS || (ret == PARSED && parse(skb, &p) != PARSED))
 		return PASS;
-	return verdict(&p, DIR_INGRESS, from_ext(skb, &p));
+	return verdict(&p, DIR_INGRESS, ret == PARSED ? from_ext(skb, &p) : ret);
 }
 
 /*

@@ -176,6 +176,7 @@ const (
 	EbnetNetworkFlagNETWORK_MASQUERADE EbnetNetworkFlag = 1
 	EbnetNetworkFlagNETWORK_INTERNAL   EbnetNetworkFlag = 2
 	EbnetNetworkFlagNETWORK_NO_ICC     EbnetNetworkFlag = 4
+	EbnetNetworkFlagNETWORK_KERNEL_NAT EbnetNetworkFlag = 8
 )
 
 type EbnetNextHop struct {
@@ -229,12 +230,18 @@ type EbnetPrefixKey struct {
 }
 
 type EbnetPublish struct {
-	_    structs.HostLayout
-	Addr EbnetAddr
-	Port uint16
-	Pad  uint16
-	Slot uint32
+	_     structs.HostLayout
+	Addr  EbnetAddr
+	Port  uint16
+	Flags uint16
+	Slot  uint32
 }
+
+type EbnetPublishFlag uint32
+
+const (
+	EbnetPublishFlagPUBLISH_HELD EbnetPublishFlag = 1
+)
 
 type EbnetPublishKey struct {
 	_     structs.HostLayout
@@ -339,6 +346,7 @@ const (
 	EbnetProgEbnetBind6    = "ebnet_bind6"
 	EbnetProgEbnetConnect4 = "ebnet_connect4"
 	EbnetProgEbnetConnect6 = "ebnet_connect6"
+	EbnetProgEbnetFromBr   = "ebnet_from_br"
 	EbnetProgEbnetFromCtr  = "ebnet_from_ctr"
 	EbnetProgEbnetFromExt  = "ebnet_from_ext"
 	EbnetProgEbnetGetpeer4 = "ebnet_getpeer4"
@@ -348,6 +356,7 @@ const (
 	EbnetProgEbnetSendmsg4 = "ebnet_sendmsg4"
 	EbnetProgEbnetSendmsg6 = "ebnet_sendmsg6"
 	EbnetProgEbnetSweep    = "ebnet_sweep"
+	EbnetProgEbnetToBr     = "ebnet_to_br"
 	EbnetProgEbnetToExt    = "ebnet_to_ext"
 	EbnetVarCfgNetnsCookie = "cfg_netns_cookie"
 	EbnetVarGoTypes        = "go_types"
@@ -399,6 +408,7 @@ type EbnetProgramSpecs struct {
 	EbnetBind6    *ebpf.ProgramSpec `ebpf:"ebnet_bind6"`
 	EbnetConnect4 *ebpf.ProgramSpec `ebpf:"ebnet_connect4"`
 	EbnetConnect6 *ebpf.ProgramSpec `ebpf:"ebnet_connect6"`
+	EbnetFromBr   *ebpf.ProgramSpec `ebpf:"ebnet_from_br"`
 	EbnetFromCtr  *ebpf.ProgramSpec `ebpf:"ebnet_from_ctr"`
 	EbnetFromExt  *ebpf.ProgramSpec `ebpf:"ebnet_from_ext"`
 	EbnetGetpeer4 *ebpf.ProgramSpec `ebpf:"ebnet_getpeer4"`
@@ -408,6 +418,7 @@ type EbnetProgramSpecs struct {
 	EbnetSendmsg4 *ebpf.ProgramSpec `ebpf:"ebnet_sendmsg4"`
 	EbnetSendmsg6 *ebpf.ProgramSpec `ebpf:"ebnet_sendmsg6"`
 	EbnetSweep    *ebpf.ProgramSpec `ebpf:"ebnet_sweep"`
+	EbnetToBr     *ebpf.ProgramSpec `ebpf:"ebnet_to_br"`
 	EbnetToExt    *ebpf.ProgramSpec `ebpf:"ebnet_to_ext"`
 }
 
@@ -537,6 +548,7 @@ type EbnetPrograms struct {
 	EbnetBind6    *ebpf.Program `ebpf:"ebnet_bind6"`
 	EbnetConnect4 *ebpf.Program `ebpf:"ebnet_connect4"`
 	EbnetConnect6 *ebpf.Program `ebpf:"ebnet_connect6"`
+	EbnetFromBr   *ebpf.Program `ebpf:"ebnet_from_br"`
 	EbnetFromCtr  *ebpf.Program `ebpf:"ebnet_from_ctr"`
 	EbnetFromExt  *ebpf.Program `ebpf:"ebnet_from_ext"`
 	EbnetGetpeer4 *ebpf.Program `ebpf:"ebnet_getpeer4"`
@@ -546,6 +558,7 @@ type EbnetPrograms struct {
 	EbnetSendmsg4 *ebpf.Program `ebpf:"ebnet_sendmsg4"`
 	EbnetSendmsg6 *ebpf.Program `ebpf:"ebnet_sendmsg6"`
 	EbnetSweep    *ebpf.Program `ebpf:"ebnet_sweep"`
+	EbnetToBr     *ebpf.Program `ebpf:"ebnet_to_br"`
 	EbnetToExt    *ebpf.Program `ebpf:"ebnet_to_ext"`
 }
 
@@ -555,6 +568,7 @@ func (p *EbnetPrograms) Close() error {
 		p.EbnetBind6,
 		p.EbnetConnect4,
 		p.EbnetConnect6,
+		p.EbnetFromBr,
 		p.EbnetFromCtr,
 		p.EbnetFromExt,
 		p.EbnetGetpeer4,
@@ -564,6 +578,7 @@ func (p *EbnetPrograms) Close() error {
 		p.EbnetSendmsg4,
 		p.EbnetSendmsg6,
 		p.EbnetSweep,
+		p.EbnetToBr,
 		p.EbnetToExt,
 	)
 }

@@ -234,3 +234,40 @@ func usageOf(d *datapath.Datapath, name string) (int, error) {
 	}
 	return -1, err
 }
+
+// Ports that an engine's own sockets hold are refused to nobody, and what is
+// refused for other publishes is counted right beside them.
+func TestHeldPortsAreNotReserved(t *testing.T) {
+	d, objs := open(t)
+	held := datapath.Publish{Proto: datapath.TCP, Host: ip("0.0.0.0"), HostPort: 8080, HostPortEnd: 8081, Target: ip("172.18.0.2"), Port: 80, Held: true}
+	own := held
+	own.Host, own.Held = ip("192.0.2.1"), false
+	for _, p := range []datapath.Publish{held, own} {
+		_, err := d.Publish(p, nil)
+		check(t, err)
+	}
+	reserved := func() (ports int) {
+		var n uint32
+		for all := objs.Reserved.Iterate(); all.Next(new(bpf.EbnetPortKey), &n); {
+			ports += int(n)
+		}
+		return ports
+	}
+	if n := reserved(); n != 2 {
+		t.Errorf("%d ports reserved, want those of the publish that nobody holds", n)
+	}
+	all, err := d.Publishes()
+	check(t, err)
+	if len(all) != 2 || !all[0].Held || all[1].Held {
+		t.Errorf("read back: %+v", all)
+	}
+	held.Held = false // who unpublishes need not know
+	check(t, d.Unpublish(held))
+	if n := reserved(); n != 2 {
+		t.Errorf("%d ports reserved after the held ones went", n)
+	}
+	check(t, d.Unpublish(own))
+	if n := reserved(); n != 0 {
+		t.Errorf("%d ports still reserved", n)
+	}
+}

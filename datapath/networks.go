@@ -16,6 +16,7 @@ type Network struct {
 	Masquerade bool   // to the outside with the host's address
 	Internal   bool   // no way out or in
 	ICC        bool   // its endpoints reach each other
+	KernelNAT  bool   // the host's own firewall translates for it, too: its connections are left to it
 }
 
 // PutNetwork writes a network.
@@ -74,5 +75,6 @@ func networkFlags(n *Network) []networkFlag {
 		{&n.Masquerade, bpf.EbnetNetworkFlagNETWORK_MASQUERADE, false},
 		{&n.Internal, bpf.EbnetNetworkFlagNETWORK_INTERNAL, false},
 		{&n.ICC, bpf.EbnetNetworkFlagNETWORK_NO_ICC, true},
+		{&n.KernelNAT, bpf.EbnetNetworkFlagNETWORK_KERNEL_NAT, false},
 	}
 }

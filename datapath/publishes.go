@@ -21,6 +21,7 @@ type Publish struct {
 	HostPortEnd uint16 // the last port of a range, or HostPort
 	Target      netip.Addr
 	Port        uint16 // where HostPort leads; those after it follow one by one
+	Held        bool   // a socket of an engine holds the ports: programs refuse them to nobody
 }
 
 // Publish makes the ports reachable, all of them or none, for the sources that
@@ -63,11 +64,14 @@ func (d *Datapath) putPort(p Publish, port uint16) error {
 	val := bpf.EbnetPublish{
 		Addr: toAddr(p.Target), Port: toPort(p.Port + port - p.HostPort), Slot: p.Slot,
 	}
+	if p.Held {
+		val.Flags = uint16(bpf.EbnetPublishFlagPUBLISH_HELD)
+	}
 	err := d.maps.Publishes.Update(p.key(port), val, ebpf.UpdateNoExist)
 	if errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("port %d: %w", port, ErrExists)
 	}
-	if err != nil {
+	if err != nil || p.Held {
 		return full(err)
 	}
 	if err := d.reserve(p.Proto, port, +1); err != nil {
@@ -78,11 +82,19 @@ func (d *Datapath) putPort(p Publish, port uint16) error {
 
 // deletePort undoes putPort; a port that is not there is no error.
 func (d *Datapath) deletePort(p Publish, port uint16) error {
-	err := d.maps.Publishes.Delete(p.key(port))
+	var had bpf.EbnetPublish
+	err := d.maps.Publishes.LookupAndDelete(p.key(port), &had)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil
 	}
-	return errors.Join(err, d.reserve(p.Proto, port, -1))
+	if err != nil || held(had) {
+		return err
+	}
+	return d.reserve(p.Proto, port, -1)
+}
+
+func held(p bpf.EbnetPublish) bool {
+	return p.Flags&uint16(bpf.EbnetPublishFlagPUBLISH_HELD) != 0
 }
 
 // reserve counts the publishes that hold a port, on whatever address.
@@ -156,7 +168,7 @@ func (d *Datapath) Publishes() ([]Publish, error) {
 		}
 		ports = append(ports, Publish{
 			Slot: v.Slot, Proto: Proto(k.Proto), Host: host,
-			HostPort: port, HostPortEnd: port, Target: fromAddr(v.Addr), Port: fromPort(v.Port),
+			HostPort: port, HostPortEnd: port, Target: fromAddr(v.Addr), Port: fromPort(v.Port), Held: held(v),
 		})
 	}
 	slices.SortFunc(ports, func(a, b Publish) int {

@@ -22,6 +22,17 @@ func (l *Loader) AttachContainer(ifindex int) error {
 	return l.detach(ifindex, egress)
 }
 
+// AttachBridge puts ebnet_to_br on what the host sends by a network's bridge, and
+// ebnet_from_br on what it receives from it. It is idempotent.
+func (l *Loader) AttachBridge(ifindex int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.attach(ifindex, ingress, bpf.EbnetProgEbnetFromBr); err != nil {
+		return err
+	}
+	return l.attach(ifindex, egress, bpf.EbnetProgEbnetToBr)
+}
+
 // AttachUplink puts ebnet_from_ext on what the device receives and ebnet_to_ext
 // on what it sends. It is idempotent.
 func (l *Loader) AttachUplink(ifindex int) error {

@@ -46,6 +46,10 @@ func TestAttach(t *testing.T) {
 		equal(t, "former uplink ingress", onHook(t, ext, ingress), []string{"ebnet_from_ctr"})
 		equal(t, "former uplink egress", onHook(t, ext, egress), []string{})
 
+		must(t, l.AttachBridge(ext))
+		equal(t, "bridge ingress", onHook(t, ext, ingress), []string{"ebnet_from_br"})
+		equal(t, "bridge egress", onHook(t, ext, egress), []string{"ebnet_to_br"})
+
 		for range 2 {
 			must(t, l.Detach(ctr))
 			must(t, l.Detach(ext))

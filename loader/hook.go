@@ -7,6 +7,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/vishvananda/netlink"
+
+	"github.com/ebnet/ebnet/bpf"
 )
 
 // Attachment is one program on one hook, as the kernel tells it.
@@ -16,6 +18,11 @@ type Attachment struct {
 	Program string // name of the program; for a filter without one, its kind
 	ID      uint32 // of the program, 0 for a filter without one
 	LinkID  uint32 // 0 where no link holds it
+}
+
+// OnBridge says whether it is one that AttachBridge puts there.
+func (a Attachment) OnBridge() bool {
+	return a.Program == bpf.EbnetProgEbnetFromBr || a.Program == bpf.EbnetProgEbnetToBr
 }
 
 // direction is the side of a device that a program sits on.

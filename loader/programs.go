@@ -12,8 +12,10 @@ import (
 func devicePrograms(p *bpf.EbnetPrograms) map[string]*ebpf.Program {
 	return map[string]*ebpf.Program{
 		bpf.EbnetProgEbnetFromCtr: p.EbnetFromCtr,
+		bpf.EbnetProgEbnetFromBr:  p.EbnetFromBr,
 		bpf.EbnetProgEbnetFromExt: p.EbnetFromExt,
 		bpf.EbnetProgEbnetToExt:   p.EbnetToExt,
+		bpf.EbnetProgEbnetToBr:    p.EbnetToBr,
 	}
 }
 

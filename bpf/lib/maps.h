@@ -81,7 +81,8 @@ struct {
 	__type(value, __u64);
 } publish_flows SEC(".maps");
 
-/* How many publishes hold a port, on whatever address: what bind() asks first. */
+/* How many publishes hold a port that no engine's socket holds, on whatever address:
+ * what bind() asks first. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 3 * 65536);

@@ -177,6 +177,35 @@ static __noinline int parse_v4(struct __sk_buff *skb, struct pkt *p)
 	return PARSED;
 }
 
+/* IEEE 802.1Q */
+#define VLAN_ID_MASK 0x0fff
+#define MAX_TAGS 2
+
+/* Is the frame tagged? What the kernel has not taken out yet of two tags is in the packet. */
+static __always_inline bool is_tagged(const struct __sk_buff *skb)
+{
+	return skb->vlan_present || skb->protocol == bpf_htons(ETH_P_8021Q) ||
+	       skb->protocol == bpf_htons(ETH_P_8021AD);
+}
+
+/*
+ * Takes priority tags off, which name no VLAN: the kernel takes such a frame for
+ * an untagged one, and so must we. Returns PARSED for a frame without tags,
+ * NOT_OURS for one of a VLAN, or a reason to drop.
+ */
+static __always_inline int untag(struct __sk_buff *skb)
+{
+	int i;
+
+	for (i = 0; i < MAX_TAGS && skb->vlan_present; i++) {
+		if (skb->vlan_tci & VLAN_ID_MASK)
+			return NOT_OURS;
+		if (bpf_skb_vlan_pop(skb))
+			return DROP(DROP_INVALID);
+	}
+	return is_tagged(skb) ? DROP(DROP_UNSUPPORTED) : PARSED;
+}
+
 /* Reads the headers; p is zero before. Returns PARSED, NOT_OURS or a reason to drop. */
 static __always_inline int parse(struct __sk_buff *skb, struct pkt *p)
 {

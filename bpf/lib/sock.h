@@ -122,10 +122,14 @@ static __always_inline bool show_origin(__u64 cookie, struct peer *peer)
 static __always_inline bool port_is_published(const struct addr *a, __be16 port, __u8 proto)
 {
 	struct port_key key = { .port = port, .proto = proto };
+	struct publish *pub;
 
 	if (!bpf_map_lookup_elem(&reserved, &key))
 		return false;
-	return addr_is_any(a) || publish_lookup(a, port, proto);
+	if (addr_is_any(a))
+		return true;
+	pub = publish_lookup(a, port, proto);
+	return pub && !(pub->flags & PUBLISH_HELD);
 }
 
 #endif

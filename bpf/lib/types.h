@@ -134,6 +134,9 @@ enum network_flag {
 	NETWORK_MASQUERADE = 1 << 0,
 	NETWORK_INTERNAL = 1 << 1, /* no way out or in */
 	NETWORK_NO_ICC = 1 << 2, /* its endpoints cannot reach each other */
+	/* the host's own firewall translates for it, too: what it has begun, and what
+	 * neighbours say to each other, is left to the kernel */
+	NETWORK_KERNEL_NAT = 1 << 3,
 };
 
 struct network {
@@ -153,11 +156,15 @@ struct publish_key {
 };
 _Static_assert(sizeof(struct publish_key) == 20, "publish_key has holes");
 
+enum publish_flag {
+	PUBLISH_HELD = 1 << 0, /* an engine's own socket keeps others off the port */
+};
+
 /* Where a host port leads. */
 struct publish {
 	struct addr addr; /* the container's */
 	__be16 port;
-	__u16 pad;
+	__u16 flags; /* enum publish_flag bits */
 	__u32 slot; /* in publish_slots, at least 1; shared by all ports of a range */
 };
 _Static_assert(sizeof(struct publish) == 24, "publish has holes");
@@ -330,6 +337,7 @@ struct go_types {
 	enum flow_flag flow_flag;
 	enum endpoint_flag endpoint_flag;
 	enum network_flag network_flag;
+	enum publish_flag publish_flag;
 	enum host_addr_flag host_addr_flag;
 	enum drop_reason drop_reason;
 	enum direction direction;

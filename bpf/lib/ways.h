@@ -19,6 +19,10 @@ static __always_inline int ctr_to_ctr(struct __sk_buff *skb, const struct pkt *p
 	net = bpf_map_lookup_elem(&networks, &i);
 	if (!net || net->flags & NETWORK_NO_ICC)
 		return DROP(DROP_ISOLATED);
+	if (net->flags & NETWORK_KERNEL_NAT) {
+		count_endpoint(p, from->slot, DIR_EGRESS);
+		return PASS;
+	}
 	if (from->flags & ENDPOINT_HAIRPIN && p->ported && may_open(p)) {
 		err = direct_after_hairpin(p);
 		if (err)
@@ -67,7 +71,7 @@ static __always_inline int ctr_to_ext(struct __sk_buff *skb, const struct pkt *p
 	if (!p->ported)
 		return DROP(DROP_UNSUPPORTED);
 	if (!may_open(p))
-		return DROP(DROP_NO_FLOW);
+		return net->flags & NETWORK_KERNEL_NAT ? PASS : DROP(DROP_NO_FLOW);
 	if (p->t.proto == IPPROTO_ICMP && !p->t.sport)
 		return DROP(DROP_NO_FLOW); /* an echo reply that nobody asked for */
 	return open_from_ctr(skb, p, from, net->flags & NETWORK_MASQUERADE);
@@ -122,6 +126,26 @@ static __always_inline int to_ext_new(struct __sk_buff *skb, const struct pkt *p
 	if (p->t.proto == IPPROTO_ICMP && !is_echo_request(p))
 		return PASS;
 	return host_opens(skb, p);
+}
+
+/*
+ * The host gets a packet from a network's bridge. What a container sends has been
+ * decided on before, so who asks the host to forward has no program.
+ */
+static __always_inline int from_bridge(const struct pkt *p)
+{
+	if (addr_is_multicast(&p->t.dst) || bpf_map_lookup_elem(&host_addrs, &p->t.dst))
+		return PASS;
+	return DROP(DROP_LEAK);
+}
+
+/*
+ * The host forwards a packet into a network, by a device that is no uplink. What
+ * containers are to get crosses into them without its help.
+ */
+static __always_inline int to_bridge(const struct pkt *p)
+{
+	return bpf_map_lookup_elem(&endpoints, &p->t.dst) ? DROP(DROP_DIRECT) : PASS;
 }
 
 /* A container sends. */
