@@ -13,7 +13,9 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/ebnet/ebnet/control/engine/docker"
 	"github.com/ebnet/ebnet/control/firewall"
 	"github.com/ebnet/ebnet/control/hostports"
 	"github.com/ebnet/ebnet/control/ipam"
@@ -45,7 +47,9 @@ type Agent struct {
 	purgePrograms func(bpffs string) error
 	// firewall tells whether the host's own refuses new connections by default.
 	firewall func() (denies bool, by string, err error)
-	boot     string // names this run of the kernel
+	// dockerRules tells whether Docker's own address translation is there.
+	dockerRules func() (bool, error)
+	boot        string // names this run of the kernel
 
 	ready    atomic.Bool   // reconciled once
 	stopping atomic.Bool   // and will not be ready again
@@ -53,8 +57,15 @@ type Agent struct {
 	purged   chan bool     // ends Run after a purge; true: delete the store, too
 
 	// ops serialises what changes the desired state or the kernel.
-	ops    sync.Mutex
-	closed bool // guarded by ops: the kernel is not to be touched any more
+	ops     sync.Mutex
+	urgent  atomic.Int32 // who waits for ops with what a reconcile gives way to
+	gaveWay time.Time    // when a reconcile first did, since one was whole; guarded by ops
+	loaded  bool         // guarded by ops: what is wanted is known
+	closed  bool         // guarded by ops: the kernel is not to be touched any more
+	adopted adopted      // guarded by ops
+	busy    atomic.Int64 // when a container last came or went, as Unix time in ns
+	lane    *lane
+	engine  Engine // nil: none
 	// mu guards what follows. It is written with both held, so that the holder
 	// of either may read; and held for moments only, so that reading never waits
 	// for the kernel.
@@ -81,18 +92,20 @@ type live struct {
 	sockets   int                         // hooks of the cgroup that are ours
 	mtu       int                         // bytes, of networks that name none
 	addrs     map[netip.Addr]bool         // the host's own
+	rules     bool                        // an engine's own address translation is there
 }
 
 type liveEndpoint struct {
 	sandbox, network string
 	ifindex          int
 	slot             uint32
+	entry            datapath.Endpoint // of an engine's container: as it was written
 }
 
 // New makes an agent that Run brings to life.
 func New(o Options) *Agent {
 	o = o.withDefaults()
-	return &Agent{
+	a := &Agent{
 		opt:           o,
 		log:           o.Log,
 		kick:          make(chan struct{}, 1),
@@ -105,12 +118,19 @@ func New(o Options) *Agent {
 		live:          newLive(),
 		links:         hostLinks{},
 		firewall:      firewall.Denies,
+		dockerRules:   firewall.DockerRules,
+		adopted:       adopted{guests: map[int]guest{}},
+		lane:          newLane(),
 		purgePrograms: loader.Purge,
 		registry:      hostports.New(),
 		endProcesses: func(list func() ([]int, error)) error {
 			return owner.KillAll(list, 0)
 		},
 	}
+	if o.Docker != "" {
+		a.engine = docker.New(docker.Options{Socket: o.Docker, Log: o.Log})
+	}
+	return a
 }
 
 func newLive() live {

@@ -126,7 +126,7 @@ func TestStatusProblems(t *testing.T) {
 		}
 	}
 	w.lose("up0")
-	w.routes = []netip.Prefix{a.want.networks["default"].Subnets[0].Prefix.Masked(), netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("172.16.0.0/12")}
+	w.routes = routes("192.168.0.0/16", "172.16.0.0/12")
 	a.reconcile()
 	for _, want := range []string{"there is no uplink", "overlaps network default", "the host does not own 198.51.100.1"} {
 		if got := problems(); !strings.Contains(got, want) {

@@ -49,7 +49,7 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 	var back undo
 	defer func() { err = a.finish(what, &back, err) }()
 
-	found, err := selectPublishes(a.want.publishList(), c.Spec, a.opt.HostIP)
+	found, err := a.selectPublishes(c.Spec)
 	if err != nil {
 		return nil, api.Errorf(apiError(err).Code, "%s: %w", what, err)
 	}
@@ -60,10 +60,12 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 		}
 		changed.putPublishes = append(changed.putPublishes, p)
 	}
+	was := change{putPublishes: found}
+	a.rememberAllow(&changed, &was)
 	if err := a.commit(changed); err != nil {
 		return nil, err
 	}
-	back.push(func() error { return a.commit(change{putPublishes: found}) })
+	back.push(func() error { return a.commit(was) })
 	var out []api.Publish
 	for i, p := range changed.putPublishes {
 		if err := a.applyAllow(p, found[i], &back); err != nil {
@@ -78,6 +80,11 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 // applyAllow writes the source list of a publish that had another one.
 func (a *Agent) applyAllow(p, old store.Publish, back *undo) error {
 	slot, ok := a.live.publishes[p.Key()]
+	if sb := a.want.sandboxes[p.Sandbox]; !ok && foreign(sb.Owner) {
+		if _, runs := attachedTo(sb, p.Network); !runs {
+			return nil
+		}
+	}
 	if !ok {
 		return fmt.Errorf("%s is not in the datapath: see \"ebnet status\"", hostSide(p))
 	}

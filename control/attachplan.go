@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -17,12 +18,12 @@ import (
 // has, and reserves an address for it. It returns the network if its address
 // cursor has moved.
 func (a *Agent) planAttachment(sb store.Sandbox, want api.Attachment, back *undo) (store.Attachment, []store.Network, error) {
-	if err := api.ValidRef(want.Network); err != nil {
-		return store.Attachment{}, nil, err
+	n, err := a.findNetwork(want.Network)
+	if err == nil {
+		err = mayEnter(n)
 	}
-	n, ok := a.want.networks[want.Network]
-	if !ok && !isBuiltIn(want.Network) {
-		return store.Attachment{}, nil, noNetwork(want.Network)
+	if err != nil {
+		return store.Attachment{}, nil, err
 	}
 	if err := a.mayJoin(sb, want.Network); err != nil {
 		return store.Attachment{}, nil, err
@@ -54,6 +55,10 @@ func (a *Agent) planAttachment(sb store.Sandbox, want api.Attachment, back *undo
 	return at, []store.Network{n}, nil
 }
 
+// mostNetworks is on how many networks a sandbox can be: so many of its addresses the
+// datapath keeps together.
+const mostNetworks = 32
+
 // mayJoin says whether a sandbox can be on a network beside those that it is on.
 func (a *Agent) mayJoin(sb store.Sandbox, network string) error {
 	if _, on := findAttachment(sb, network); on {
@@ -61,6 +66,9 @@ func (a *Agent) mayJoin(sb store.Sandbox, network string) error {
 	}
 	if len(sb.Attachments) == 0 {
 		return nil
+	}
+	if len(sb.Attachments) >= mostNetworks {
+		return api.Errorf(api.CodeUnprocessable, "sandbox %s is on %d networks already, and a sandbox is on at most %d", sb.Name, len(sb.Attachments), mostNetworks)
 	}
 	for _, name := range []string{sb.Attachments[0].Network, network} {
 		if a.want.networks[name].Driver != api.DriverBridge {
@@ -89,14 +97,19 @@ func (a *Agent) hasPort(n store.Network) error {
 // takeAddress reserves the address that was asked for, or a free one.
 func (a *Agent) takeAddress(n store.Network, asked netip.Addr, back *undo) (netip.Addr, error) {
 	pool, addr := a.pools[n.Name], asked.Unmap()
-	var err error
-	switch {
+	hosts, err := a.links.Addresses() // as they are now: the host may have got one just before
+	if err != nil {
+		return addr, err
+	}
+	switch dev, taken := hosts[addr]; {
 	case addr.Is6():
 		err = api.Errorf(api.CodeUnprocessable, "address %s: IPv6 is not supported yet", addr)
+	case taken && addr != pool.Gateway():
+		err = api.Errorf(api.CodeConflict, "address %s is the host's own, on %s: choose another one, or remove it from there", addr, dev)
 	case addr.IsValid():
 		err = pool.Reserve(addr)
 	default:
-		addr, err = pool.Allocate()
+		addr, err = pool.Allocate(slices.Collect(maps.Keys(hosts))...)
 	}
 	if holder, ok := a.holder(n.Name, addr); ok && errors.Is(err, ipam.ErrTaken) {
 		err = api.Errorf(api.CodeConflict, "address %s is taken by sandbox %s", addr, holder)
@@ -116,7 +129,8 @@ func (a *Agent) holder(network string, addr netip.Addr) (sandbox string, found b
 }
 
 // takeMAC decides on an attachment's MAC address, which no other one on the
-// network has.
+// network has. One that is asked for is not that of the bridge or of one of its ports
+// either: the bridge would keep what is meant for the sandbox.
 func (a *Agent) takeMAC(n store.Network, asked string, addr netip.Addr) (string, error) {
 	mac, err := chooseMAC(asked, addr)
 	if err != nil {
@@ -124,6 +138,20 @@ func (a *Agent) takeMAC(n store.Network, asked string, addr netip.Addr) (string,
 	}
 	if other, ok := a.findMember(n.Name, func(at store.Attachment) bool { return at.MAC == mac }); ok {
 		return "", api.Errorf(api.CodeConflict, "MAC address %s is taken by sandbox %s", mac, other)
+	}
+	if asked == "" {
+		return mac, nil
+	}
+	links, err := a.linksByName()
+	if err != nil {
+		return "", err
+	}
+	bridge := links[n.Bridge]
+	for _, l := range links {
+		isOnBridge := bridge.Index != 0 && (l.Index == bridge.Index || l.Master == bridge.Index)
+		if isOnBridge && l.MAC.String() == mac {
+			return "", api.Errorf(api.CodeConflict, "MAC address %s is taken by %s of the host, through which network %s goes", mac, l.Name, n.Name)
+		}
 	}
 	return mac, nil
 }

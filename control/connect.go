@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -12,18 +11,19 @@ import (
 
 // ConnectNetwork attaches a sandbox to one more network, whole or not at all.
 func (a *Agent) ConnectNetwork(ctx context.Context, network string, connect api.NetworkConnect) (_ api.Sandbox, err error) {
-	if err := errors.Join(api.ValidRef(network), api.ValidRef(connect.Sandbox)); err != nil {
-		return api.Sandbox{}, err
-	}
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	what := fmt.Sprintf("connect sandbox %s to network %s", connect.Sandbox, network)
+	n, sb, err := a.findPair(network, connect.Sandbox)
+	if err != nil {
+		return api.Sandbox{}, err
+	}
+	network = n.Name
+	what := fmt.Sprintf("connect sandbox %s to network %s", sb.Name, network)
 	var back undo
 	defer func() { err = a.finish(what, &back, err) }()
 
-	sb, ok := a.want.sandboxes[connect.Sandbox]
-	if !ok {
-		return api.Sandbox{}, noSandbox(connect.Sandbox)
+	if err := mayMove(sb, n, "connect"); err != nil {
+		return api.Sandbox{}, fmt.Errorf("%s: %w", what, err)
 	}
 	if network == networkHost || onHost(sb) {
 		return api.Sandbox{}, api.Errorf(api.CodeUnprocessable, "%s: the host's own namespace cannot be connected to nor left: create another sandbox", what)
@@ -82,18 +82,16 @@ func (a *Agent) configure(sb store.Sandbox) (err error) {
 // DisconnectNetwork takes a sandbox off a network, and ends what is published at
 // its address there.
 func (a *Agent) DisconnectNetwork(_ context.Context, network string, disconnect api.NetworkDisconnect) error {
-	if err := errors.Join(api.ValidRef(network), api.ValidRef(disconnect.Sandbox)); err != nil {
-		return err
-	}
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	what := fmt.Sprintf("disconnect sandbox %s from network %s", disconnect.Sandbox, network)
-	if _, ok := a.want.networks[network]; !ok && !isBuiltIn(network) {
-		return noNetwork(network)
+	n, sb, err := a.findPair(network, disconnect.Sandbox)
+	if err != nil {
+		return err
 	}
-	sb, ok := a.want.sandboxes[disconnect.Sandbox]
-	if !ok {
-		return noSandbox(disconnect.Sandbox)
+	network = n.Name
+	what := fmt.Sprintf("disconnect sandbox %s from network %s", sb.Name, network)
+	if err := mayMove(sb, n, "disconnect"); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	at, ok := findAttachment(sb, network)
 	switch {

@@ -15,6 +15,7 @@ import (
 // observed is what the kernel has, read in one go.
 type observed struct {
 	links     map[string]netdev.LinkInfo
+	routes    []netdev.Route
 	netns     map[string]bool
 	programs  map[int][]loader.Attachment // by ifindex; 0: the cgroup's
 	endpoints map[uint32]datapath.Endpoint
@@ -77,15 +78,26 @@ func hasProgram(attached []loader.Attachment, direction string) bool {
 func bridgeNeeds(have observed, want netdev.Bridge) bool {
 	link, ok := have.links[want.Name]
 	return !ok || link.Kind != "bridge" || !link.Up ||
-		slices.ContainsFunc(want.Addrs, func(p netip.Prefix) bool { return !slices.Contains(link.Addrs, p) })
+		slices.ContainsFunc(want.Addrs, func(p netip.Prefix) bool { return !slices.Contains(link.Addrs, p) }) ||
+		!want.Foreign && (!bytes.Equal(link.MAC, want.MAC) || len(unrouted(have, want)) > 0)
+}
+
+// unrouted are the addresses of a bridge without the routes that come with them: the
+// host neither reaches their subnets by it nor answers to them.
+func unrouted(have observed, want netdev.Bridge) []netip.Prefix {
+	link := have.links[want.Name]
+	if !link.Up || link.Master != 0 { // none are due, or in the table of a VRF
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(want.Addrs), func(p netip.Prefix) bool {
+		return !p.Addr().Is4() || !slices.Contains(link.Addrs, p) || netdev.HasRoutes(have.routes, link.Index, p)
+	})
 }
 
 // fits says whether a bridge has the MTU that it should have. The kernel changes it
 // by itself when ports come and go, until it was set once.
 func fits(have observed, want netdev.Bridge) bool {
-	link := have.links[want.Name]
-	ours := !want.Foreign && bytes.Equal(link.MAC, want.MAC)
-	return !ours || want.MTU == 0 || link.MTU == want.MTU
+	return want.Foreign || want.MTU == 0 || have.links[want.Name].MTU == want.MTU
 }
 
 // diffPublishes compares by everything but the slot. What is to be removed comes

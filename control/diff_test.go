@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/ebnet/ebnet/control/api"
@@ -157,17 +158,30 @@ func TestHostAddrs(t *testing.T) {
 func TestOverlaps(t *testing.T) {
 	n := store.Network{Bridge: "ebnet0", Subnets: []store.Subnet{{Prefix: netip.MustParsePrefix("172.18.0.0/16")}}}
 	links := map[string]netdev.LinkInfo{
-		"ebnet0": {Name: "ebnet0", Addrs: []netip.Prefix{netip.MustParsePrefix("172.18.0.1/16")}},
-		"vpn":    {Name: "vpn", Addrs: []netip.Prefix{netip.MustParsePrefix("172.18.4.1/24")}},
+		"ebnet0": {Name: "ebnet0", Index: 3, Addrs: []netip.Prefix{netip.MustParsePrefix("172.18.0.1/16")}},
+		"vpn":    {Name: "vpn", Index: 4, Addrs: []netip.Prefix{netip.MustParsePrefix("172.18.4.1/24")}},
 		"up0":    {Name: "up0", Addrs: []netip.Prefix{netip.MustParsePrefix("198.51.100.1/24")}},
 	}
-	var routes []netip.Prefix
-	for _, r := range []string{"172.18.0.0/16", "172.18.0.1/32", "172.16.0.0/12", "10.0.0.0/8", "172.18.9.0/24"} {
-		routes = append(routes, netip.MustParsePrefix(r))
+	own := []netdev.Route{
+		{Dst: netip.MustParsePrefix("172.18.0.0/16"), Device: 3, Main: true},
+		{Dst: netip.MustParsePrefix("172.18.0.1/32"), Device: 3, Local: true},
+		{Dst: netip.MustParsePrefix("10.0.0.0/8"), Device: 2, Main: true},
 	}
-	got := fmt.Sprint(overlaps(routes, links, n))
+	all := append(routes("172.16.0.0/12", "172.18.9.0/24"), own...)
+	got := fmt.Sprint(overlaps(all, links, n))
 	if want := "[172.16.0.0/12 172.18.4.0/24 172.18.9.0/24]"; got != want {
 		t.Errorf("overlaps %s, want %s", got, want)
+	}
+	for name, other := range map[string]netdev.Route{
+		"by another device":            {Dst: own[0].Dst, Device: 4, Main: true},
+		"by a gateway":                 {Dst: own[0].Dst, Device: 3, Gateway: netip.MustParseAddr("172.18.0.9"), Main: true},
+		"nowhere":                      {Dst: own[0].Dst, Main: true},
+		"the gateway's address itself": {Dst: own[1].Dst, Device: 4},
+	} {
+		delete(links, "vpn")
+		if got, want := fmt.Sprint(overlaps(append(slices.Clone(own), other), links, n)), fmt.Sprint([]netip.Prefix{other.Dst}); got != want {
+			t.Errorf("%s: overlaps %s, want %s", name, got, want)
+		}
 	}
 }
 
@@ -179,6 +193,7 @@ func TestSelectPublishes(t *testing.T) {
 		publish("0.0.0.0", 80, 80), publish("127.0.0.1", 80, 80),
 		publish("127.0.0.1", 81, 81), publish("198.51.100.1", 100, 100),
 		publish("192.0.2.1", 90, 90), publish("192.0.2.2", 90, 90),
+		publish("203.0.113.7", 7200, 7200), publish("203.0.113.7", 7300, 7300), publish("192.0.2.1", 7300, 7300),
 		publish("0.0.0.0", 8000, 8004), publish("0.0.0.0", 8005, 8005), publish("0.0.0.0", 8007, 8007),
 	}
 	sortPublishes(all)
@@ -189,6 +204,8 @@ func TestSelectPublishes(t *testing.T) {
 		"100":            "198.51.100.1:100/tcp", // the address by default
 		"81/udp":         "not found",
 		"90":             "conflict",
+		"7200":           "203.0.113.7:7200/tcp", // its network's address by default
+		"7300":           "conflict",
 		"192.0.2.2:90":   "192.0.2.2:90/tcp",
 		"8000-8004":      "0.0.0.0:8000-8004/tcp",
 		"8000-8005":      "0.0.0.0:8000-8004/tcp 0.0.0.0:8005/tcp",
@@ -197,7 +214,7 @@ func TestSelectPublishes(t *testing.T) {
 		"8003-8005":      "cannot be done",
 		"192.0.2.1:8000": "not found",
 	} {
-		found, err := selectPublishes(all, hostSpec(text), netip.MustParseAddr("198.51.100.1"))
+		found, err := selectPublishes(all, hostSpec(text), netip.MustParseAddr("198.51.100.1"), func(p store.Publish) bool { return p.HostIP == netip.MustParseAddr("203.0.113.7") })
 		got := ""
 		for _, p := range found {
 			got += " " + hostSide(p)

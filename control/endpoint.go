@@ -211,14 +211,16 @@ func (a *Agent) bridge(n store.Network) (netdev.Bridge, error) {
 }
 
 // networkEntry is a network as the datapath knows it.
-func networkEntry(n store.Network, bridge int) datapath.Network {
+func (a *Agent) networkEntry(n store.Network, bridge int) datapath.Network {
 	out := datapath.Network{
 		Index: n.Index, Bridge: uint32(bridge), Masquerade: n.Masquerade, Internal: n.Internal, ICC: n.ICC,
+		KernelNAT: foreign(n.Owner) && a.live.rules,
 	}
 	for _, gw := range gateways(n) {
-		if gw.Is4() {
+		switch {
+		case gw.Is4():
 			out.Gateway4 = gw
-		} else {
+		case gw.Is6():
 			out.Gateway6 = gw
 		}
 	}

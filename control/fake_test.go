@@ -64,8 +64,9 @@ type fakeKernel struct {
 	links     map[string]netdev.LinkInfo
 	inside    map[string]place // of the other end, by host-side link
 	netns     map[string]fakeNetns
-	routes    []netip.Prefix
-	way       string // the link with the host's default route
+	routes    []netdev.Route        // beside those that come with addresses
+	unrouted  map[netip.Prefix]bool // addresses of which somebody has removed those
+	way       string                // the link with the host's default route
 	processes []int
 	reserved  netdev.PortSet
 	programs  map[int][]string
@@ -74,6 +75,7 @@ type fakeKernel struct {
 	publishes map[string]datapath.Publish
 	origins   []datapath.Origin         // the host's own connections by published ports
 	destroyed []uint64                  // cookies of those that were ended
+	sockets   []netdev.Socket           // beside those of origins
 	allowed   map[uint32][]netip.Prefix // source lists by slot
 	uplinks   []datapath.Uplink
 	addrs     []datapath.HostAddr
@@ -95,6 +97,7 @@ func newFakeKernel() *fakeKernel {
 		networks:  map[uint16]datapath.Network{},
 		publishes: map[string]datapath.Publish{},
 		allowed:   map[uint32][]netip.Prefix{},
+		unrouted:  map[netip.Prefix]bool{},
 		hints:     make(chan struct{}, 1),
 	}
 	k.add(netdev.LinkInfo{
@@ -175,13 +178,19 @@ func (k *fakeKernel) String() string {
 	networks := map[uint16]string{}
 	for i, n := range k.networks {
 		networks[i] = fmt.Sprint(n.Gateway4, n.Masquerade, n.Internal, n.ICC, k.label(k.name(int(n.Bridge))))
+		if n.KernelNAT {
+			networks[i] += " beside the kernel's NAT"
+		}
 	}
 	publishes := map[string]string{}
 	for key, p := range k.publishes {
 		publishes[key] = fmt.Sprint(p.Target, p.Port, k.allowed[p.Slot])
+		if p.Held {
+			publishes[key] += " held"
+		}
 	}
-	return fmt.Sprintf("links %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d\nlost pins %v\naddresses %v",
-		links, k.netns, endpoints, networks, publishes, k.reserved, stale, k.unpinned, k.addrs)
+	return fmt.Sprintf("links %v\nunrouted %v\nnetns %v\nendpoints %v\nnetworks %v\npublishes %v\nreserved %v\nstale pins %d\nlost pins %v\naddresses %v",
+		links, k.unrouted, k.netns, endpoints, networks, publishes, k.reserved, stale, k.unpinned, k.addrs)
 }
 
 func (k *fakeKernel) attach(ifindex int, hooks ...string) error {
@@ -195,6 +204,10 @@ func (k *fakeKernel) attach(ifindex int, hooks ...string) error {
 }
 
 func (k *fakeKernel) AttachContainer(ifindex int) error { return k.attach(ifindex, "tcx/ingress") }
+
+func (k *fakeKernel) AttachBridge(ifindex int) error {
+	return k.attach(ifindex, "bridge/egress", "bridge/ingress")
+}
 
 func (k *fakeKernel) AttachUplink(ifindex int) error {
 	return k.attach(ifindex, "tcx/egress", "tcx/ingress")
@@ -222,11 +235,21 @@ func (k *fakeKernel) Attached() ([]loader.Attachment, error) {
 	for ifindex, hooks := range k.programs {
 		for _, hook := range hooks {
 			if ifindex == 0 || !k.isGone(ifindex) {
-				out = append(out, loader.Attachment{Hook: hook, Ifindex: ifindex, Program: "ebnet_" + hook})
+				out = append(out, loader.Attachment{Hook: hook, Ifindex: ifindex, Program: fakeProgram(hook)})
 			}
 		}
 	}
 	return out, nil
+}
+
+func fakeProgram(hook string) string {
+	switch hook {
+	case "bridge/ingress":
+		return "ebnet_from_br"
+	case "bridge/egress":
+		return "ebnet_to_br"
+	}
+	return "ebnet_" + hook
 }
 
 func (k *fakeKernel) Close() error { return nil }

@@ -26,7 +26,10 @@ func (k *fakeKernel) EnsureBridge(b netdev.Bridge) (int, bool, error) {
 	}
 	l.Up = true
 	if !b.Foreign {
-		l.MTU = b.MTU
+		l.MTU, l.MAC = b.MTU, b.MAC
+		for _, p := range b.Addrs {
+			delete(k.unrouted, p)
+		}
 	}
 	for _, p := range b.Addrs {
 		if !slices.Contains(l.Addrs, p) {
@@ -52,7 +55,7 @@ func (k *fakeKernel) CreateVeth(v netdev.Veth) (int, error) {
 	if ns != nil { // else it is none of this world's
 		ns[v.Peer] = &fakeDevice{}
 	}
-	return k.add(netdev.LinkInfo{Name: v.Host, Kind: "veth", MTU: v.MTU}), nil
+	return k.add(netdev.LinkInfo{Name: v.Host, Kind: "veth", MTU: v.MTU, MAC: v.HostMAC}), nil
 }
 
 func (k *fakeKernel) UpVeth(v netdev.Veth) error {
@@ -64,8 +67,17 @@ func (k *fakeKernel) UpVeth(v netdev.Veth) error {
 		return netdev.ErrNotFound
 	}
 	bridge, ok := k.links[v.Bridge]
-	if !ok || k.netns[v.Netns][v.Peer] == nil {
+	at := k.inside[v.Host]
+	ns := k.netns[v.Netns]
+	if !ok || at.netns != v.Netns || ns[at.peer] == nil {
 		return netdev.ErrNotFound
+	}
+	if at.peer != v.Peer && ns[v.Peer] != nil {
+		return netdev.ErrExists
+	}
+	if dev := ns[at.peer]; at.peer != v.Peer {
+		delete(ns, at.peer)
+		ns[v.Peer], k.inside[v.Host] = dev, place{v.Netns, v.Peer}
 	}
 	if l.Master != bridge.Index && k.ports(bridge.Index) >= netdev.MaxBridgePorts {
 		return netdev.ErrBridgeFull
@@ -100,9 +112,10 @@ func (k *fakeKernel) Inside(netns string) (inside, error) {
 		if strings.HasPrefix(name, "rule ") {
 			continue
 		}
-		have.links[name] = netdev.LinkInfo{Name: name, Up: dev.up, Addrs: dev.addrs}
+		index := len(have.links) + 1
+		have.links[name] = netdev.LinkInfo{Index: index, Name: name, Up: dev.up, Addrs: dev.addrs, MAC: dev.mac, MTU: dev.mtu}
 		if dev.way {
-			have.way = 1
+			have.way = index
 		}
 	}
 	return have, nil
@@ -161,6 +174,21 @@ func (k *fakeKernel) Links() ([]netdev.LinkInfo, error) {
 	return out, nil
 }
 
+// PeerOf knows the other ends that a test put into inside.
+func (k *fakeKernel) PeerOf(l netdev.LinkInfo) (netdev.LinkInfo, error) {
+	at, ok := k.inside[l.Name]
+	dev := k.netns[at.netns][at.peer]
+	if !ok || dev == nil {
+		return netdev.LinkInfo{}, netdev.ErrNotFound
+	}
+	return netdev.LinkInfo{Name: at.peer, Kind: "veth", Up: dev.up, Addrs: dev.addrs}, nil
+}
+
+func (k *fakeKernel) PeerAddrs(l netdev.LinkInfo) ([]netip.Prefix, error) {
+	peer, err := k.PeerOf(l)
+	return peer.Addrs, err
+}
+
 func (k *fakeKernel) EnsureFIBLink(name string) (int, error) {
 	if l, ok := k.links[name]; ok {
 		return l.Index, nil
@@ -171,7 +199,57 @@ func (k *fakeKernel) EnsureFIBLink(name string) (int, error) {
 	return k.add(netdev.LinkInfo{Name: name, Kind: "veth", Up: true}), nil
 }
 
-func (k *fakeKernel) Routes() ([]netip.Prefix, error) { return k.routes, nil }
+// Routes are those that come with addresses, and others.
+func (k *fakeKernel) Routes() ([]netdev.Route, error) {
+	out := slices.Clone(k.routes)
+	for _, l := range k.links {
+		for _, p := range l.Addrs {
+			if l.Up && !k.unrouted[p] {
+				out = append(out, netdev.Route{Dst: p.Masked(), Device: l.Index, Main: true},
+					netdev.Route{Dst: netip.PrefixFrom(p.Addr(), p.Addr().BitLen()), Device: l.Index, Local: true})
+			}
+		}
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) Addresses() (map[netip.Addr]string, error) {
+	out := map[netip.Addr]string{}
+	for name, l := range k.links {
+		for _, p := range l.Addrs {
+			out[p.Addr()] = name
+		}
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) RenameLink(ifindex int, name string) error {
+	if err := k.step("rename"); err != nil {
+		return err
+	}
+	if _, taken := k.links[name]; taken {
+		return netdev.ErrExists
+	}
+	return k.rename(k.name(ifindex), name)
+}
+
+// rename does what somebody does by hand.
+func (k *fakeKernel) rename(old, name string) error {
+	k.busy.Lock()
+	defer k.busy.Unlock()
+	l, ok := k.links[old]
+	if !ok {
+		return netdev.ErrNotFound
+	}
+	delete(k.links, old)
+	l.Name = name
+	k.links[name] = l
+	if at, ok := k.inside[old]; ok {
+		delete(k.inside, old)
+		k.inside[name] = at
+	}
+	return nil
+}
 
 func (k *fakeKernel) DefaultUplink([]netdev.LinkInfo) (int, bool, error) {
 	l, ok := k.links[k.way]
@@ -228,11 +306,15 @@ func (k *fakeKernel) WriteReservedPorts(set netdev.PortSet) error {
 
 func (k *fakeKernel) LocalPorts() (first, last uint16, err error) { return 32768, 60999, nil }
 
-func (k *fakeKernel) DestroySockets(_ uint8, match func(uint64) bool) (int, error) {
-	n := 0
+func (k *fakeKernel) DestroySockets(_ uint8, match func(netdev.Socket) bool) (int, error) {
+	sockets := k.sockets
 	for _, o := range k.origins {
-		if match(o.Cookie) {
-			k.destroyed = append(k.destroyed, o.Cookie)
+		sockets = append(sockets, netdev.Socket{Cookie: o.Cookie})
+	}
+	n := 0
+	for _, s := range sockets {
+		if match(s) {
+			k.destroyed = append(k.destroyed, s.Cookie)
 			n++
 		}
 	}

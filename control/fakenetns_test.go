@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 
@@ -21,10 +22,12 @@ type fakeDevice struct {
 	gates []netip.Addr // where what comes from addrs leaves
 	table int          // in which that is said
 	way   bool         // everything else leaves there, too
+	mac   net.HardwareAddr
+	mtu   int
 }
 
 func (d *fakeDevice) String() string {
-	return fmt.Sprint(d.up, d.addrs, d.gates, d.table, d.way)
+	return fmt.Sprint(d.up, d.addrs, d.gates, d.table, d.way, d.mac, d.mtu)
 }
 
 // configure does what netdev.Veth.Up does inside.
@@ -34,7 +37,7 @@ func (ns fakeNetns) configure(v netdev.Veth) {
 	if dev.table != v.Table {
 		delete(ns, fmt.Sprint("rule ", dev.table))
 	}
-	*dev = fakeDevice{up: true, addrs: v.Addrs, gates: v.Gateways, table: v.Table}
+	*dev = fakeDevice{up: true, addrs: v.Addrs, gates: v.Gateways, table: v.Table, mac: v.PeerMAC, mtu: v.MTU}
 	if v.Table != 0 {
 		ns[fmt.Sprint("rule ", v.Table)] = &fakeDevice{up: true, addrs: v.Addrs}
 	}

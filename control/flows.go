@@ -71,7 +71,11 @@ func (a *Agent) flushSandbox(name string) (int, error) {
 	}
 	ended := 0
 	for _, at := range bridged(sb) {
-		n, err := a.fwd.EndEndpointFlows(a.live.endpoints[at.HostInterface].slot)
+		ep, ok := a.live.endpoints[at.HostInterface]
+		if !ok {
+			continue
+		}
+		n, err := a.fwd.EndEndpointFlows(ep.slot)
 		ended += n
 		if err != nil {
 			return ended, err
@@ -82,7 +86,7 @@ func (a *Agent) flushSandbox(name string) (int, error) {
 
 // flushPort ends the flows of whole publishes, or of single ports of a range.
 func (a *Agent) flushPort(spec api.HostSpec) (int, error) {
-	found, err := selectPublishes(a.want.publishList(), spec, a.opt.HostIP)
+	found, err := a.selectPublishes(spec)
 	if err == nil {
 		ended := 0
 		for _, p := range found {

@@ -32,10 +32,22 @@ func (a *Agent) guard(done <-chan struct{}, every time.Duration) {
 			case <-time.After(settle):
 			}
 		}
-		if tried.due(a.lost(), time.Now(), a.opt.Interval) {
+		if tried.due(a.lost(), time.Now(), a.opt.Interval) || a.rulesTurned() {
 			a.reconcile()
 		}
 	}
+}
+
+// rulesTurned says whether an engine's own rules have come or gone, of which no event
+// tells.
+func (a *Agent) rulesTurned() bool {
+	a.ops.Lock()
+	defer a.ops.Unlock()
+	if a.closed || !a.hasForeign() {
+		return false
+	}
+	rules, err := a.dockerRules()
+	return err == nil && rules != a.live.rules
 }
 
 // lost is what is missing at this moment, while no operation is under way.

@@ -116,3 +116,20 @@ func TestRetries(t *testing.T) {
 		}
 	}
 }
+
+func TestRulesTurn(t *testing.T) {
+	w := newWorld(t)
+	w.dockerWorld()
+	a := w.agent()
+	if a.rulesTurned() {
+		t.Error("rules have turned that are as before")
+	}
+	w.docker.rules = true
+	if !a.rulesTurned() {
+		t.Error("rules have come, and nobody sees it")
+	}
+	a.reconcile()
+	if a.rulesTurned() {
+		t.Error("rules that the reconcile has seen turn again")
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/datapath"
 )
 
@@ -25,13 +26,28 @@ func (a *Agent) endHostSockets(p datapath.Publish) error {
 	if len(cookies) == 0 {
 		return nil
 	}
-	n, err := a.links.DestroySockets(uint8(p.Proto), func(cookie uint64) bool { return cookies[cookie] })
+	n, err := a.links.DestroySockets(uint8(p.Proto), func(s netdev.Socket) bool { return cookies[s.Cookie] })
 	if errors.Is(err, unix.EOPNOTSUPP) {
 		a.log.Warn("the host's own connections stay: the kernel has no CONFIG_INET_DIAG_DESTROY", "ports", p.String())
 		return nil
 	}
 	a.log.Debug("ended the host's own connections", "ports", p.String(), "sockets", n)
 	return err
+}
+
+// endUnanswered ends the connections that came before a port was published, and that
+// the engine's socket, which only holds the port, has taken and will never answer: so
+// their clients know that they have to try again.
+func (a *Agent) endUnanswered(p datapath.Publish) {
+	if !p.Held || p.Proto != datapath.TCP {
+		return
+	}
+	n, err := a.links.DestroySockets(uint8(p.Proto), func(s netdev.Socket) bool {
+		return s.Waiting && s.Port >= p.HostPort && s.Port <= p.HostPortEnd
+	})
+	if n > 0 || err != nil {
+		a.log.Debug("ended connections that came before the port was published", "ports", p.String(), "sockets", n, "error", err)
+	}
 }
 
 // asksFor tells whether a socket that asked for this address was led by this publish.

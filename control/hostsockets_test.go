@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/datapath"
 )
 
@@ -37,5 +38,27 @@ func TestHostSocketsEnd(t *testing.T) {
 	}
 	if !slices.Equal(w.destroyed, []uint64{2}) {
 		t.Errorf("on 192.0.2.1: sockets %v ended, want 2", w.destroyed)
+	}
+}
+
+// Who came before a port was published is told to try again; others are left alone.
+func TestUnansweredConnectionsEnd(t *testing.T) {
+	w := newWorld(t)
+	a := w.agent()
+	w.sockets = []netdev.Socket{
+		{Cookie: 1, Port: 8080, Waiting: true},
+		{Cookie: 2, Port: 8080},
+		{Cookie: 3, Port: 8082, Waiting: true},
+		{Cookie: 4, Port: 8081, Waiting: true},
+	}
+	p := datapath.Publish{Proto: datapath.TCP, HostPort: 8080, HostPortEnd: 8081}
+	a.endUnanswered(p)
+	if len(w.destroyed) > 0 {
+		t.Errorf("sockets %v ended for a port that no engine holds", w.destroyed)
+	}
+	p.Held = true
+	a.endUnanswered(p)
+	if !slices.Equal(w.destroyed, []uint64{1, 4}) {
+		t.Errorf("sockets %v ended, want 1 and 4", w.destroyed)
 	}
 }

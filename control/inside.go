@@ -1,6 +1,7 @@
 package control
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -31,6 +32,8 @@ func (have inside) lacks(want []netdev.Veth) string {
 			continue
 		}
 		note(!link.Up, v.Peer+" is down")
+		note(v.PeerMAC != nil && !bytes.Equal(link.MAC, v.PeerMAC), v.Peer+" has another MAC address")
+		note(v.MTU != 0 && link.MTU != v.MTU, v.Peer+" has another MTU")
 		for _, p := range v.Addrs {
 			note(!slices.Contains(link.Addrs, p), p.String()+" is not on "+v.Peer)
 		}
@@ -42,6 +45,7 @@ func (have inside) lacks(want []netdev.Veth) string {
 // lookInside repairs what is wrong in the sandboxes, of which nothing on the
 // host's side tells, until done. Operations go on in between.
 func (a *Agent) lookInside(done <-chan struct{}) {
+	a.lookAtGuests(done)
 	a.mu.RLock()
 	names := slices.Sorted(maps.Keys(a.want.sandboxes))
 	a.mu.RUnlock()
@@ -64,7 +68,11 @@ func (a *Agent) lookInto(name string) {
 	if !ok || a.closed || onHost(sb) {
 		return
 	}
-	if err := (&pass{Agent: a}).inside(sb); err != nil {
+	look := (&pass{Agent: a}).inside
+	if foreign(sb.Owner) {
+		look = a.followWay
+	}
+	if err := look(sb); err != nil {
 		a.log.Debug("sandbox not looked into", "sandbox", name, "error", err)
 		a.unsure[name] = true
 		a.wake()

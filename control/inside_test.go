@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,8 @@ func TestLookInside(t *testing.T) {
 		"eth1 is down":                 func(ns fakeNetns) { ns["eth1"].up = false },
 		"eth1 is not there":            func(ns fakeNetns) { ns["eth1"], ns["left"] = ns["left"], nil; delete(ns, "eth1"); delete(ns, "left") },
 		"10.7.0.2/24 is not on eth1":   func(ns fakeNetns) { ns["eth1"].addrs = prefixes("10.7.0.3/24") },
+		"eth1 has another MAC address": func(ns fakeNetns) { ns["eth1"].mac = net.HardwareAddr{2, 0, 0, 0, 0, 1} },
+		"eth0 has another MTU":         func(ns fakeNetns) { ns["eth0"].mtu = 1300 },
 		"no default route":             func(ns fakeNetns) { ns["eth0"].way = false },
 		"a rule, which is not counted": func(ns fakeNetns) { delete(ns, "rule 1000") },
 	} {

@@ -47,6 +47,7 @@ type Forwarder interface {
 // Programs is what the agent needs of the loader.
 type Programs interface {
 	AttachContainer(ifindex int) error
+	AttachBridge(ifindex int) error
 	AttachUplink(ifindex int) error
 	Detach(ifindex int) error
 	AttachSockets() error
@@ -67,10 +68,14 @@ type Links interface {
 	PruneRules(netns string, keep ...int) error
 	Inside(netns string) (inside, error)
 	DeleteLink(name string) error
+	RenameLink(ifindex int, name string) error
+	Addresses() (map[netip.Addr]string, error)
 	RemoveAddr(link string, addr netip.Prefix) error
 	Links() ([]netdev.LinkInfo, error)
+	PeerOf(netdev.LinkInfo) (netdev.LinkInfo, error)
+	PeerAddrs(netdev.LinkInfo) ([]netip.Prefix, error)
 	EnsureFIBLink(name string) (ifindex int, err error)
-	Routes() ([]netip.Prefix, error)
+	Routes() ([]netdev.Route, error)
 	DefaultUplink([]netdev.LinkInfo) (ifindex int, ok bool, err error)
 
 	CreateNetns(name string) (path string, err error)
@@ -82,7 +87,7 @@ type Links interface {
 	ReservedPorts() (netdev.PortSet, error)
 	WriteReservedPorts(netdev.PortSet) error
 	LocalPorts() (first, last uint16, err error)
-	DestroySockets(protocol uint8, match func(cookie uint64) bool) (int, error)
+	DestroySockets(protocol uint8, match func(netdev.Socket) bool) (int, error)
 }
 
 // hostLinks are the links of the namespace that the process runs in.
@@ -92,10 +97,15 @@ func (hostLinks) EnsureBridge(b netdev.Bridge) (int, bool, error) { return netde
 func (hostLinks) CreateVeth(v netdev.Veth) (int, error)           { return netdev.CreateVeth(v) }
 func (hostLinks) UpVeth(v netdev.Veth) error                      { return v.Up() }
 func (hostLinks) DeleteLink(name string) error                    { return netdev.DeleteLink(name) }
-func (hostLinks) RemoveAddr(link string, p netip.Prefix) error    { return netdev.RemoveAddr(link, p) }
-func (hostLinks) Links() ([]netdev.LinkInfo, error)               { return netdev.Links() }
-func (hostLinks) EnsureFIBLink(name string) (int, error)          { return netdev.EnsureFIBLink(name) }
-func (hostLinks) Routes() ([]netip.Prefix, error)                 { return netdev.Routes() }
+
+func (hostLinks) RemoveAddr(link string, p netip.Prefix) error        { return netdev.RemoveAddr(link, p) }
+func (hostLinks) Links() ([]netdev.LinkInfo, error)                   { return netdev.Links() }
+func (hostLinks) PeerOf(l netdev.LinkInfo) (netdev.LinkInfo, error)   { return netdev.PeerOf(l) }
+func (hostLinks) PeerAddrs(l netdev.LinkInfo) ([]netip.Prefix, error) { return netdev.PeerAddrs(l) }
+func (hostLinks) EnsureFIBLink(name string) (int, error)              { return netdev.EnsureFIBLink(name) }
+func (hostLinks) Routes() ([]netdev.Route, error)                     { return netdev.Routes() }
+func (hostLinks) RenameLink(ifindex int, name string) error           { return netdev.RenameLink(ifindex, name) }
+func (hostLinks) Addresses() (map[netip.Addr]string, error)           { return netdev.Addresses() }
 func (hostLinks) PruneRules(netns string, keep ...int) error {
 	return netdev.PruneRules(netns, keep...)
 }
@@ -109,7 +119,7 @@ func (hostLinks) WriteReservedPorts(set netdev.PortSet) error { return netdev.Wr
 
 func (hostLinks) LocalPorts() (first, last uint16, err error) { return netdev.LocalPorts() }
 
-func (hostLinks) DestroySockets(protocol uint8, match func(uint64) bool) (int, error) {
+func (hostLinks) DestroySockets(protocol uint8, match func(netdev.Socket) bool) (int, error) {
 	return netdev.DestroySockets(protocol, match)
 }
 

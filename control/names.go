@@ -89,11 +89,12 @@ func findAttachment(sb store.Sandbox, network string) (store.Attachment, bool) {
 	return sb.Attachments[i], true
 }
 
-// bridged are the attachments that have an interface.
+// bridged are the attachments that have an interface, of which an engine's container
+// does not say the name.
 func bridged(sb store.Sandbox) []store.Attachment {
 	var out []store.Attachment
 	for _, at := range sb.Attachments {
-		if at.HostInterface != "" {
+		if len(at.Addresses) > 0 {
 			out = append(out, at)
 		}
 	}

@@ -59,7 +59,10 @@ func (a *Agent) addNetwork(n store.Network, back *undo) error {
 	}
 	back.push(func() error { return a.dismantleNetwork(n) })
 	a.setBridge(n.Name, ifindex)
-	if err := a.fwd.PutNetwork(networkEntry(n, ifindex)); err != nil {
+	if err := a.fwd.PutNetwork(a.networkEntry(n, ifindex)); err != nil {
+		return err
+	}
+	if err := a.guardBridge(n, ifindex); err != nil {
 		return err
 	}
 	return a.syncHostAddrs() // the gateway is one of them
@@ -71,6 +74,9 @@ func (a *Agent) dismantleNetwork(n store.Network) error {
 		return nil
 	}
 	errs := []error{a.fwd.DeleteNetwork(n.Index), removeBridge(a.links, n)}
+	if bridge := a.live.bridges[n.Name]; n.OwnsBridge && a.hooked[bridge] {
+		errs = append(errs, a.unhook(bridge))
+	}
 	a.setBridge(n.Name, 0)
 	return errors.Join(append(errs, a.syncHostAddrs())...)
 }
@@ -104,23 +110,19 @@ func (a *Agent) setBridge(network string, ifindex int) {
 // RemoveNetwork removes a network that nothing is attached to, and its bridge. One
 // that was there before it is left with what it had then.
 func (a *Agent) RemoveNetwork(_ context.Context, name string) error {
-	if err := api.ValidRef(name); err != nil {
-		return err
-	}
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	n, ok := a.want.networks[name]
-	if !ok && !isBuiltIn(name) {
-		return noNetwork(name)
+	n, err := a.findNetwork(name)
+	if err != nil {
+		return err
 	}
-	err := a.mayRemove(name)
-	if err == nil {
+	if err = a.mayRemove(n); err == nil {
 		err = a.removeNetwork(n)
 	}
 	if err != nil {
-		return fmt.Errorf("remove network %s: %w", name, err)
+		return fmt.Errorf("remove network %s: %w", n.Name, err)
 	}
-	a.log.Info("network removed", "network", name)
+	a.log.Info("network removed", "network", n.Name)
 	return nil
 }
 
@@ -142,18 +144,20 @@ func (a *Agent) removeNetwork(n store.Network) error {
 }
 
 // mayRemove refuses what is always there, and what is in use.
-func (a *Agent) mayRemove(name string) error {
+func (a *Agent) mayRemove(n store.Network) error {
 	switch {
-	case isBuiltIn(name):
+	case foreign(n.Owner):
+		return belongs(n.Owner, "network rm", shortName(n.Name))
+	case isBuiltIn(n.Name):
 		return api.Errorf(api.CodeUnprocessable, "it is built in and always there")
-	case name == networkDefault:
+	case n.Name == networkDefault:
 		return api.Errorf(api.CodeUnprocessable, "sandboxes join it when they name no network, so it is always there")
 	}
-	members := a.want.members(name)
+	members := a.want.members(n.Name)
 	if len(members) == 0 {
 		return nil
 	}
-	return api.Errorf(api.CodeConflict, "%s attached to it: use \"ebnet network disconnect %s SANDBOX\" or remove the sandbox first", sandboxNames(members), name)
+	return api.Errorf(api.CodeConflict, "%s attached to it: use \"ebnet network disconnect %s SANDBOX\" or remove the sandbox first", sandboxNames(members), n.Name)
 }
 
 // sandboxNames says of sandboxes what they are, of as many as fit in a message.

@@ -43,17 +43,14 @@ func (a *Agent) Networks(context.Context) ([]api.Network, error) {
 
 // Network describes one network.
 func (a *Agent) Network(_ context.Context, name string) (api.Network, error) {
-	if err := api.ValidRef(name); err != nil {
-		return api.Network{}, err
-	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	if name == networkNone || name == networkHost {
-		return a.builtIn(name), nil
+	n, err := a.findNetwork(name)
+	if err != nil {
+		return api.Network{}, err
 	}
-	n, ok := a.want.networks[name]
-	if !ok {
-		return api.Network{}, noNetwork(name)
+	if isBuiltIn(n.Name) {
+		return a.builtIn(n.Name), nil
 	}
 	return a.describeNetwork(n), nil
 }
@@ -88,7 +85,9 @@ func (a *Agent) describeNetwork(n store.Network) api.Network {
 	}
 	for _, s := range n.Subnets {
 		out.Subnets = append(out.Subnets, s.Prefix)
-		out.Gateways = append(out.Gateways, s.Gateway)
+		if s.Gateway.IsValid() {
+			out.Gateways = append(out.Gateways, s.Gateway)
+		}
 		if s.Range.IsValid() {
 			out.IPRanges = append(out.IPRanges, s.Range)
 		}
@@ -108,7 +107,7 @@ func (a *Agent) mtu(n store.Network) int {
 	switch {
 	case n.MTU != 0:
 		return n.MTU
-	case a.live.mtu != 0:
+	case a.live.mtu != 0 && !foreign(n.Owner):
 		return a.live.mtu
 	}
 	return fallbackMTU

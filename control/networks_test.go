@@ -19,7 +19,7 @@ func TestNetworkRequests(t *testing.T) {
 	w.add(netdev.LinkInfo{Name: "tap0", Kind: "tun", Addrs: prefixes("10.20.0.1/24")})
 	w.add(netdev.LinkInfo{Name: "docker0", Kind: "bridge", MTU: 1450, Addrs: prefixes("10.30.0.7/24", "10.30.0.9/24")})
 	w.add(netdev.LinkInfo{Name: "docker1", Kind: "bridge", MTU: 1500, Addrs: prefixes("10.31.0.1/30", "10.31.0.2/30")})
-	w.routes = prefixes("10.40.0.0/16")
+	w.routes = routes("10.40.0.0/16")
 	a := w.agent()
 	serveRows(t, a, []serverRow{
 		{"POST /v1/networks", `{"name":"blue","subnets":["10.7.0.9/24"],"gateways":["10.7.0.254"],"ip_ranges":["10.7.0.129/25"],"mtu":1400,"internal":true,"host_ip":"198.51.100.1","labels":{"a":"b"},"options":{"com.docker.network.driver.mtu":"1400"}}`, 201, `"gateways": [
@@ -87,7 +87,7 @@ func TestNetworkRequests(t *testing.T) {
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"blue","ip":"10.7.0.0"}]}`, 422, `network or broadcast address`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"blue","ip":"fd00::1"}]}`, 422, `IPv6 is not supported yet`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"blue","mac":"02:42:0a:07:00:09"}]}`, 409, `MAC address 02:42:0a:07:00:09 is taken by sandbox web`},
-		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"dock","ip":"10.30.0.9"}]}`, 409, `address is taken`},
+		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"dock","ip":"10.30.0.9"}]}`, 409, `address 10.30.0.9 is the host's own, on docker0`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"blue"},{"network":"blue"}]}`, 409, `sandbox x is on network blue already`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"blue"},{"network":"host"}]}`, 422, `a sandbox on network host is on no other`},
 		{"POST /v1/sandboxes", `{"name":"x","networks":[{"network":"lonely"},{"network":"blue"}]}`, 422, `a sandbox on network lonely is on no other`},

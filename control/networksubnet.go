@@ -27,7 +27,9 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 	case len(create.Subnets) > 0:
 		s.Prefix = create.Subnets[0]
 	case len(own) > 0:
-		s.Prefix = own[0].Masked()
+		s.Prefix = ownSubnet(own, s)
+	case s.Range.IsValid():
+		return s, api.Errorf(api.CodeUnprocessable, "ip-range %s has no subnet to be in: give a subnet, too", s.Range)
 	case s.Gateway.IsValid():
 		return s, api.Errorf(api.CodeUnprocessable, "gateway %s has no subnet to be in: give a subnet, too", s.Gateway)
 	default:
@@ -52,6 +54,17 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 	}
 	s.AddsGateway = there && !slices.Contains(own, gatewayPrefix(s))
 	return s, a.checkOverlap(n, links)
+}
+
+// ownSubnet is that of a bridge's subnets which holds the range or the gateway that is
+// asked for, else its first.
+func ownSubnet(own []netip.Prefix, asked store.Subnet) netip.Prefix {
+	for _, p := range own {
+		if asked.Range.IsValid() && p.Contains(asked.Range.Addr()) || !asked.Range.IsValid() && p.Contains(asked.Gateway) {
+			return p.Masked()
+		}
+	}
+	return own[0].Masked()
 }
 
 // noRoom says of a subnet that it could never give out an address.
@@ -117,10 +130,11 @@ func (a *Agent) freeSubnet() (netip.Prefix, error) {
 
 // usedPrefixes is what a new subnet must keep clear of.
 func (a *Agent) usedPrefixes() ([]netip.Prefix, error) {
-	used, err := a.links.Routes()
+	routes, err := a.links.Routes()
 	if err != nil {
 		return nil, err
 	}
+	used := netdev.Destinations(routes)
 	links, err := a.links.Links()
 	if err != nil {
 		return nil, err

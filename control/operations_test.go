@@ -22,6 +22,14 @@ func prefixes(texts ...string) (out []netip.Prefix) {
 	return out
 }
 
+// routes lead to prefixes by a device that no test has.
+func routes(texts ...string) (out []netdev.Route) {
+	for _, p := range prefixes(texts...) {
+		out = append(out, netdev.Route{Dst: p, Device: 999, Main: true})
+	}
+	return out
+}
+
 func addrs(texts ...string) (out []netip.Addr) {
 	for _, text := range texts {
 		out = append(out, netip.MustParseAddr(text))

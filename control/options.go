@@ -26,6 +26,10 @@ type Options struct {
 	Log      *slog.Logger  // discarded
 	Interval time.Duration // 30 s: the time between reconciles if nothing happens
 
+	// Docker is the socket of a Docker daemon whose networks the agent is to adopt;
+	// empty: none.
+	Docker string
+
 	// MetricsAddr is where the metrics server listens; empty or "off": nowhere.
 	MetricsAddr string
 	// MetricsHandler makes what answers there, once the datapath is open. The
@@ -93,6 +97,7 @@ func (a *Agent) Reload(o Options) (restart []string) {
 		{"--netns-prefix", o.Prefix != a.opt.Prefix},
 		{"--attach", o.Attach != a.opt.Attach},
 		{"--metrics", o.MetricsAddr != a.opt.MetricsAddr},
+		{"--docker", o.Docker != a.opt.Docker},
 	} {
 		if s.differs {
 			restart = append(restart, s.flag)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 )
@@ -14,15 +15,22 @@ import (
 // too: the host then means itself by them.
 func (p *pass) routes() {
 	p.addressesTwice()
-	routes, err := p.links.Routes()
-	if err != nil {
-		p.fail("read routes", err)
-		return
-	}
 	for _, n := range p.want.networkList() {
-		for _, r := range overlaps(routes, p.have.links, n) {
+		for _, r := range overlaps(p.have.routes, p.have.links, n) {
 			p.problem(fmt.Sprintf("%s, which the host has elsewhere, overlaps network %s (%s)", r, n.Name, n.Subnets[0].Prefix))
 		}
+		p.bridgeRoutes(n)
+	}
+}
+
+// bridgeRoutes tells of routes that are missing on a bridge which others look after.
+func (p *pass) bridgeRoutes(n store.Network) {
+	bridge, err := p.bridge(n)
+	if err != nil || n.OwnsBridge || n.Driver != api.DriverBridge {
+		return
+	}
+	for _, addr := range unrouted(p.have, bridge) {
+		p.problem(fmt.Sprintf("network %s: the routes to %s by %s are gone: take %s off it and add it again", n.Name, addr.Masked(), n.Bridge, addr))
 	}
 }
 
@@ -47,15 +55,15 @@ func (p *pass) addressesTwice() {
 
 // overlaps are the prefixes that others use and that lead somewhere into a
 // network's subnets: routes beside those of its bridge, addresses of other devices.
-func overlaps(routes []netip.Prefix, links map[string]netdev.LinkInfo, n store.Network) []netip.Prefix {
+func overlaps(routes []netdev.Route, links map[string]netdev.LinkInfo, n store.Network) []netip.Prefix {
 	var out []netip.Prefix
-	own := links[n.Bridge].Addrs
+	bridge := links[n.Bridge]
 	for _, r := range routes {
-		ours := slices.ContainsFunc(own, func(p netip.Prefix) bool {
-			return r == p.Masked() || r.IsSingleIP() && r.Addr() == p.Addr()
+		ours := r.Device == bridge.Index && !r.Gateway.IsValid() && slices.ContainsFunc(bridge.Addrs, func(p netip.Prefix) bool {
+			return r.Dst == p.Masked() || r.Dst.IsSingleIP() && r.Dst.Addr() == p.Addr()
 		})
 		if !ours {
-			out = append(out, r)
+			out = append(out, r.Dst)
 		}
 	}
 	for name, l := range links {

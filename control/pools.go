@@ -11,7 +11,7 @@ import (
 // openPools readies the address pools from the store.
 func (a *Agent) openPools() error {
 	for _, n := range a.want.networks {
-		if n.Driver != api.DriverBridge {
+		if n.Driver != api.DriverBridge || foreign(n.Owner) {
 			continue
 		}
 		alloc, err := openPool(n)

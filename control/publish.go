@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,12 +18,11 @@ func (a *Agent) Publishes(_ context.Context, sandbox string) ([]api.Publish, err
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	if sandbox != "" {
-		if err := api.ValidRef(sandbox); err != nil {
+		sb, err := a.findSandbox(sandbox)
+		if err != nil {
 			return nil, err
 		}
-		if _, ok := a.want.sandboxes[sandbox]; !ok {
-			return nil, noSandbox(sandbox)
-		}
+		sandbox = sb.Name
 	}
 	var out []api.Publish
 	for _, p := range a.want.publishList() {
@@ -41,8 +41,10 @@ func describePublish(p store.Publish, sb store.Sandbox) api.Publish {
 	}
 }
 
-// attachedTo is the IPv4 address that a sandbox has on a network.
+// attachedTo is the IPv4 address that a sandbox has on a network; without a name on
+// that of its default route.
 func attachedTo(sb store.Sandbox, network string) (netip.Addr, bool) {
+	network = cmp.Or(network, sb.Way)
 	for _, at := range bridged(sb) {
 		if at.Network != network {
 			continue
@@ -88,14 +90,7 @@ func (a *Agent) Publish(_ context.Context, create api.PublishCreate) (_ api.Publ
 // target finds the sandbox to publish to: the named one, or the only one.
 func (a *Agent) target(name string) (store.Sandbox, error) {
 	if name != "" {
-		if err := api.ValidRef(name); err != nil {
-			return store.Sandbox{}, err
-		}
-		sb, ok := a.want.sandboxes[name]
-		if !ok {
-			return store.Sandbox{}, noSandbox(name)
-		}
-		return sb, nil
+		return a.findSandbox(name)
 	}
 	all := a.want.sandboxList()
 	switch len(all) {
@@ -115,9 +110,14 @@ func (a *Agent) target(name string) (store.Sandbox, error) {
 	return store.Sandbox{}, api.Errorf(api.CodeBadRequest, "there are %d sandboxes: name one with --to (%s)", len(all), strings.Join(names, ", "))
 }
 
-// applyPublish writes a publish that is wanted into the datapath.
+// applyPublish writes a publish that is wanted into the datapath. That to an engine's
+// container which does not run has to wait for it.
 func (a *Agent) applyPublish(p store.Publish, back *undo) error {
-	entry, err := publishEntry(p, a.want.sandboxes[p.Sandbox])
+	sb := a.want.sandboxes[p.Sandbox]
+	entry, err := publishEntry(p, sb)
+	if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -133,12 +133,17 @@ func (a *Agent) applyPublish(p store.Publish, back *undo) error {
 	}
 	back.push(func() error { return a.withdrawPublish(p, a.want.sandboxes[p.Sandbox]) })
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.live.publishes[p.Key()] = written.Slot
+	a.mu.Unlock()
+	a.endUnanswered(written)
 	return nil
 }
 
-// publishEntry is a publish as the datapath knows it.
+// errNoAddress says that a sandbox is not there for a publish to lead to.
+var errNoAddress = errors.New("it has no address")
+
+// publishEntry is a publish as the datapath knows it. With errNoAddress it is that
+// without its target.
 func publishEntry(p store.Publish, sb store.Sandbox) (datapath.Publish, error) {
 	proto, err := datapath.ParseProto(p.Proto)
 	if err != nil {
@@ -146,17 +151,18 @@ func publishEntry(p store.Publish, sb store.Sandbox) (datapath.Publish, error) {
 	}
 	target, ok := attachedTo(sb, p.Network)
 	if !ok {
-		return datapath.Publish{}, fmt.Errorf("publish %s: sandbox %s has no address on network %s", hostSide(p), p.Sandbox, p.Network)
+		err = fmt.Errorf("publish %s to sandbox %s on network %s: %w", hostSide(p), p.Sandbox, p.Network, errNoAddress)
 	}
 	return datapath.Publish{
 		Proto: proto, Host: p.HostIP, HostPort: p.HostPort, HostPortEnd: p.HostPortEnd, Target: target, Port: p.Port,
-	}, nil
+		Held: foreign(p.Owner),
+	}, err
 }
 
 // withdrawPublish takes a publish out of the datapath.
 func (a *Agent) withdrawPublish(p store.Publish, sb store.Sandbox) error {
 	entry, err := publishEntry(p, sb)
-	if err != nil {
+	if err != nil && !errors.Is(err, errNoAddress) {
 		return err
 	}
 	if err := a.fwd.Unpublish(entry); err != nil {

@@ -1,9 +1,11 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/hostports"
@@ -31,7 +33,7 @@ func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *un
 	if err != nil {
 		return fail(api.CodeUnprocessable, "%w", err)
 	}
-	host := a.hostIP(spec.HostIP, network)
+	host := a.hostIP(spec.HostIP, cmp.Or(network, sb.Way))
 	if err := a.ownsAddress(host); err != nil {
 		return fail(api.CodeUnprocessable, "%w", err)
 	}
@@ -62,6 +64,9 @@ func checkSpec(s api.PublishSpec) error {
 func (a *Agent) publishNetwork(sb store.Sandbox, name string) (string, error) {
 	if onHost(sb) {
 		return "", fmt.Errorf("sandbox %s is in the host's own namespace, its ports are the host's already", sb.Name)
+	}
+	if foreign(sb.Owner) {
+		return a.guestPublishNetwork(sb, name)
 	}
 	ats := bridged(sb)
 	switch {
@@ -118,7 +123,7 @@ func (a *Agent) ownsAddress(host netip.Addr) error {
 // reservePorts takes the host ports, chooses them where none were named, and
 // makes sure that no process of the host holds one.
 func (a *Agent) reservePorts(p *store.Publish, back *undo) error {
-	owner := "sandbox " + p.Sandbox
+	owner := registryName(*p)
 	if p.HostPort == 0 {
 		n := int(p.PortEnd) - int(p.Port) + 1
 		probe := func(from, to uint16) error { return a.probe(p.Proto, p.HostIP, from, to) }
@@ -145,6 +150,8 @@ func unwrapTaken(err error) error {
 	var taken *hostports.TakenError
 	var inUse *hostports.InUseError
 	switch {
+	case errors.As(err, &taken) && strings.HasPrefix(taken.Owner, "sandbox "+ownerDocker+"/"):
+		return fmt.Errorf("%w, by Docker: \"docker rm\" ends that", taken)
 	case errors.As(err, &taken):
 		return fmt.Errorf("%w: \"ebnet unpublish\" ends that", taken)
 	case errors.As(err, &inUse):

@@ -27,6 +27,7 @@ func (a *Agent) Purge(_ context.Context, purge api.Purge) error {
 	a.stopping.Store(true)
 	a.ready.Store(false)
 	a.closed = true
+	a.lane.close()
 	err := a.programs.Close()
 	err = errors.Join(err, purger{a.opt, a.links, a.endProcesses, a.purgePrograms}.run(a.want, a.store))
 	a.purged <- purge.All
@@ -77,7 +78,7 @@ type purger struct {
 func (p purger) run(want desired, st Store) error {
 	var errs []error
 	for _, sb := range want.sandboxes {
-		if !onHost(sb) {
+		if !onHost(sb) && !foreign(sb.Owner) {
 			errs = append(errs, removeNetns(p.links, p.end, p.opt.NetnsEtc, netnsName(sb)))
 		}
 	}

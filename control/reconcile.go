@@ -57,21 +57,61 @@ func (a *Agent) reconcile() {
 	}
 	began := time.Now()
 	p := &pass{Agent: a, first: !a.ready.Load()}
+	if len(a.adopted.problems) > 0 {
+		a.adopt() // what was in the way may have gone
+	}
 	if err := p.observe(); err != nil {
 		p.fail("read the kernel's state", err)
-	} else {
-		p.bridges()
-		p.host()
-		p.leftovers()
-		p.sandboxes()
-		p.published()
-		p.routes()
+	} else if !p.repair() {
+		a.wake()
+		return
 	}
+	a.gaveWay = time.Time{}
+	if err := a.save(); err != nil {
+		p.fail("store what Docker has", err)
+	}
+	p.problems = append(p.problems, a.adopted.problems...)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	slices.Sort(p.problems)
 	a.problems = p.problems
 	a.runs.add(time.Since(began), p.errors > 0)
+}
+
+// repair does the steps of a reconcile, or gives way in between.
+func (p *pass) repair() (whole bool) {
+	for _, step := range []func(){
+		p.names, p.engineRules, p.bridges, p.host, p.guests, p.guardBridges, p.leftovers, p.sandboxes, p.published, p.routes,
+	} {
+		if p.givesWay() {
+			return false
+		}
+		step()
+	}
+	return true
+}
+
+// mostPatience is how long reconciles give way before one is done whatever waits.
+const mostPatience = time.Second
+
+// givesWay says whether a reconcile is to stop for what cannot wait, such as a port
+// that Docker has just published: its clients come at once. What has been done stays
+// right, and the rest is for the next one.
+func (p *pass) givesWay() bool {
+	switch {
+	case p.first || p.urgent.Load() == 0:
+		return false
+	case p.gaveWay.IsZero():
+		p.gaveWay = time.Now()
+	}
+	return time.Since(p.gaveWay) < mostPatience
+}
+
+// hurry takes a.ops, before a reconcile is done.
+func (a *Agent) hurry() {
+	a.urgent.Add(1)
+	defer a.urgent.Add(-1)
+	a.ops.Lock()
 }
 
 // fail notes what a reconcile could not do.
@@ -138,12 +178,17 @@ func (p *pass) observe() error {
 	return err
 }
 
+// observeLinks reads devices and routes, which depend on each other.
 func (p *pass) observeLinks() error {
 	links, err := p.linksByName()
 	if err != nil {
 		return err
 	}
-	p.have.links = links
+	routes, err := p.links.Routes()
+	if err != nil {
+		return err
+	}
+	p.have.links, p.have.routes = links, routes
 	return nil
 }
 
@@ -171,6 +216,7 @@ func (a *Agent) keep(done <-chan struct{}, changed <-chan struct{}) {
 			return
 		case <-time.After(settle):
 		}
+		a.awaitQuiet(done)
 		began := time.Now()
 		a.reconcile()
 		// Many changes in a row, such as a thousand sandboxes being made, must not

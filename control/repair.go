@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/store"
@@ -26,8 +27,11 @@ func (p *pass) bridges() {
 			p.fail("repair network "+n.Name, err)
 			continue
 		}
+		if ifindex == 0 {
+			continue
+		}
 		index[n.Name] = ifindex
-		entry := networkEntry(n, ifindex)
+		entry := p.networkEntry(p.want.networks[n.Name], ifindex)
 		if p.have.networks[n.Index] == entry {
 			continue
 		}
@@ -50,8 +54,12 @@ func (p *pass) bridges() {
 	p.live.bridges = index
 }
 
-// bridgeOf is the ifindex of a network's bridge, which it makes or repairs.
+// bridgeOf is the ifindex of a network's bridge, which it makes or repairs unless it
+// is an engine's: then it is 0 until the engine has made it.
 func (p *pass) bridgeOf(n store.Network) (int, error) {
+	if foreign(n.Owner) {
+		return p.engineBridge(n), nil
+	}
 	bridge, err := p.bridge(n)
 	if err != nil {
 		return 0, err
@@ -163,8 +171,12 @@ func (p *pass) leftovers() {
 			wanted[at.HostInterface] = true
 		}
 	}
+	p.keepGuests(wanted)
+	p.keepGuards(wanted)
 	links, entries, hooked := strangers(p.have, wanted, p.live.uplinks)
-	hooked = append(hooked, p.lost()...)
+	// Those that have come by the lane are known a moment later.
+	entries = slices.DeleteFunc(entries, func(ifindex uint32) bool { return p.arriving(int(ifindex)) })
+	hooked = slices.DeleteFunc(append(hooked, p.lost()...), p.arriving)
 	for _, ifindex := range entries {
 		if err := p.fwd.DeleteEndpoint(ifindex); err != nil {
 			p.fail("delete an endpoint that is gone", err)

@@ -18,6 +18,12 @@ func TestRepair(t *testing.T) {
 		"link off the bridge": func(w *world, _ *Agent, link string) { l := w.links[link]; l.Master = 0; w.links[link] = l },
 		"address removed":     func(w *world, _ *Agent, _ string) { l := w.links["ebnet0"]; l.Addrs = nil; w.links["ebnet0"] = l },
 		"program gone":        func(w *world, _ *Agent, link string) { delete(w.programs, w.links[link].Index) },
+		"bridge program gone": func(w *world, a *Agent, _ string) {
+			w.programs[a.live.bridges["default"]] = []string{"bridge/ingress"}
+		},
+		"bridge with an uplink's programs": func(w *world, a *Agent, _ string) {
+			w.programs[a.live.bridges["default"]] = []string{"tcx/egress", "tcx/ingress"}
+		},
 		"uplink program gone": func(w *world, _ *Agent, _ string) { delete(w.programs, w.links["up0"].Index) },
 		"socket program gone": func(w *world, _ *Agent, _ string) { w.programs[0] = w.programs[0][:1] },
 		"pins gone":           func(w *world, _ *Agent, _ string) { w.unpinned = []string{"flows", "tcx-ingress-1"} },

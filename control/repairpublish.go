@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -14,7 +15,11 @@ import (
 func (p *pass) published() {
 	want := map[store.PublishKey]datapath.Publish{}
 	for key, pub := range p.want.publishes {
-		entry, err := publishEntry(pub, p.want.sandboxes[pub.Sandbox])
+		sb := p.want.sandboxes[pub.Sandbox]
+		entry, err := publishEntry(pub, sb)
+		if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
+			continue // it does not run
+		}
 		if err != nil {
 			p.fail("repair publish", err)
 			continue
@@ -40,6 +45,7 @@ func (p *pass) published() {
 			continue
 		}
 		slots[key] = entry.Slot
+		p.endUnanswered(entry)
 		p.repaired("publish", entry.String())
 	}
 	p.mu.Lock()

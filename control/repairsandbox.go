@@ -10,11 +10,18 @@ import (
 // sandboxes makes and repairs the sandboxes that are wanted.
 func (p *pass) sandboxes() {
 	known := map[string]bool{}
+	p.keepGuests(known)
 	for _, sb := range p.want.sandboxList() {
 		for _, at := range bridged(sb) {
 			known[at.HostInterface] = true
 		}
 		if onHost(sb) {
+			continue
+		}
+		if foreign(sb.Owner) {
+			if p.unsure[sb.Name] {
+				p.followAgain(sb)
+			}
 			continue
 		}
 		if err := p.sandbox(sb); err != nil {

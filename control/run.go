@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ebnet/ebnet/control/hostports"
@@ -44,6 +45,10 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, servers.stop())
 	}
+	if err := a.watchLinks(ctx); err != nil {
+		return errors.Join(err, servers.stop())
+	}
+	a.follow(ctx)
 	if err := a.start(); err != nil {
 		return errors.Join(err, servers.stop())
 	}
@@ -134,7 +139,8 @@ func (a *Agent) shut() error {
 		return nil
 	}
 	a.closed = true
-	return a.programs.Close()
+	a.lane.close()
+	return errors.Join(a.save(), a.programs.Close())
 }
 
 // start reads what is wanted and makes the kernel so. Then the agent is ready.
@@ -168,6 +174,11 @@ func (a *Agent) load() error {
 	if err != nil {
 		return err
 	}
+	if a.engine == nil {
+		state = withoutForeign(state)
+	}
+	settleIndexes(state.Networks)
+	a.adopted.unnamed = true
 	a.mu.Lock()
 	a.want = newDesired(state)
 	a.mu.Unlock()
@@ -183,13 +194,44 @@ func (a *Agent) load() error {
 	if a.probe == nil {
 		a.probe = hostports.Prober{Published: a.registry.Published}.Probe
 	}
-	for _, p := range a.want.publishes {
-		err := a.registry.Reserve("sandbox "+p.Sandbox, p.Proto, p.HostIP, p.HostPort, p.HostPortEnd)
+	if err := a.register(); err != nil {
+		return fmt.Errorf("read published ports: %w", err)
+	}
+	a.loaded = true
+	a.adopt()
+	return nil
+}
+
+// register takes the ports that are published. Those of engines come last: ebnet may
+// have published one of them itself since an agent has followed the engine.
+func (a *Agent) register() error {
+	all := a.want.publishList()
+	slices.SortStableFunc(all, func(x, y store.Publish) int { return a.rank(x) - a.rank(y) })
+	for _, p := range all {
+		err := a.registry.Reserve(registryName(p), p.Proto, p.HostIP, p.HostPort, p.HostPortEnd)
+		if err != nil && a.rank(p) > 0 {
+			a.log.Warn("not published any more", "ports", hostSide(p), "sandbox", p.Sandbox, "error", err)
+			a.mu.Lock()
+			delete(a.want.publishes, p.Key())
+			a.mu.Unlock()
+			err = nil
+		}
 		if err != nil {
-			return fmt.Errorf("read published ports: %w", err)
+			return err
 		}
 	}
 	return nil
+}
+
+// rank orders publishes by how much ebnet has to say in them.
+func (a *Agent) rank(p store.Publish) int {
+	switch {
+	case foreign(p.Owner):
+		return 2
+	case foreign(a.want.sandboxes[p.Sandbox].Owner):
+		return 1
+	}
+	return 0
 }
 
 // sweep ages the flows until the context ends.

@@ -26,16 +26,13 @@ func (a *Agent) Sandboxes(context.Context) ([]api.Sandbox, error) {
 
 // Sandbox describes one sandbox.
 func (a *Agent) Sandbox(_ context.Context, name string) (api.Sandbox, error) {
-	if err := api.ValidRef(name); err != nil {
-		return api.Sandbox{}, err
-	}
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	sb, ok := a.want.sandboxes[name]
-	if !ok {
-		return api.Sandbox{}, noSandbox(name)
+	sb, err := a.findSandbox(name)
+	if err != nil {
+		return api.Sandbox{}, err
 	}
-	return a.describeSandbox(sb, a.want.published(name)), nil
+	return a.describeSandbox(sb, a.want.published(sb.Name)), nil
 }
 
 func noSandbox(name string) error {

@@ -4,21 +4,20 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/store"
 )
 
 // RemoveSandbox ends what is published to a sandbox, its processes and flows,
 // and removes it.
 func (a *Agent) RemoveSandbox(_ context.Context, name string) error {
-	if err := api.ValidRef(name); err != nil {
-		return err
-	}
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	sb, ok := a.want.sandboxes[name]
-	if !ok {
-		return noSandbox(name)
+	sb, err := a.findSandbox(name)
+	if err != nil {
+		return err
+	}
+	if foreign(sb.Owner) {
+		return fmt.Errorf("remove sandbox %s: %w", sb.Name, belongs(sb.Owner, "rm", shortName(sb.Name)))
 	}
 	return a.removeSandbox(sb)
 }

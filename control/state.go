@@ -63,11 +63,14 @@ func (d desired) members(network string) []store.Sandbox {
 	})
 }
 
-// ports are the host ports of all publishes, whatever their address and protocol.
+// ports are the host ports that are to be kept from others, whatever their address
+// and protocol. Those that an engine publishes it keeps itself, with a socket.
 func (d desired) ports() netdev.PortSet {
 	var set netdev.PortSet
 	for _, p := range d.publishes {
-		set.Add(p.HostPort, p.HostPortEnd)
+		if !foreign(p.Owner) {
+			set.Add(p.HostPort, p.HostPortEnd)
+		}
 	}
 	return set
 }

@@ -16,7 +16,8 @@ func (a *Agent) Status(context.Context) (api.Status, error) {
 		return status, nil
 	}
 	a.mu.RLock()
-	problems := slices.Clone(a.problems)
+	problems := append(slices.Clone(a.problems), a.engineProblems()...)
+	status.Engines = a.engines()
 	names := map[int]string{}
 	hooks := map[int][]string{} // that a device must have
 	for _, u := range a.live.uplinks {
@@ -26,11 +27,17 @@ func (a *Agent) Status(context.Context) (api.Status, error) {
 	for name, ep := range a.live.endpoints {
 		names[ep.ifindex], hooks[ep.ifindex] = name, []string{"ingress"}
 	}
+	for network, ifindex := range a.live.bridges {
+		names[ifindex] = a.want.networks[network].Bridge
+	}
 	sockets := a.live.sockets
 	status.Networks = len(a.want.networks) + 2 // and the two that are built in
 	status.Endpoints = len(a.live.endpoints)
 	exposed := false
-	for _, p := range a.want.publishes {
+	for key, p := range a.want.publishes {
+		if _, ok := a.live.publishes[key]; !ok && foreign(a.want.sandboxes[p.Sandbox].Owner) {
+			continue // the container does not run
+		}
 		status.Published += int(p.HostPortEnd) - int(p.HostPort) + 1
 		exposed = exposed || p.HostIP.IsUnspecified() && len(p.Allow) == 0
 	}

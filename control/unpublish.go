@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -16,7 +18,10 @@ import (
 func (a *Agent) Unpublish(_ context.Context, spec api.HostSpec) ([]api.Publish, error) {
 	a.ops.Lock()
 	defer a.ops.Unlock()
-	found, err := selectPublishes(a.want.publishList(), spec, a.opt.HostIP)
+	found, err := a.selectPublishes(spec)
+	for _, p := range found {
+		err = errors.Join(err, mayUnpublish(p))
+	}
 	if err != nil {
 		return nil, api.Errorf(apiError(err).Code, "unpublish %s: %w", spec, err)
 	}
@@ -30,6 +35,9 @@ func (a *Agent) Unpublish(_ context.Context, spec api.HostSpec) ([]api.Publish, 
 		removed = append(removed, describePublish(p, sb))
 	}
 	a.releaseReservedPorts()
+	if len(a.adopted.problems) > 0 {
+		a.wake() // the engine may have waited for the port
+	}
 	return removed, nil
 }
 
@@ -46,11 +54,23 @@ func (a *Agent) unpublish(p store.Publish, sb store.Sandbox) error {
 	return nil
 }
 
+// selectPublishes finds what is published at exactly the ports of a spec.
+func (a *Agent) selectPublishes(spec api.HostSpec) ([]store.Publish, error) {
+	return selectPublishes(a.want.publishList(), spec, a.opt.HostIP, a.isByDefault)
+}
+
+// isByDefault says whether a publish is on the address that those on its network have
+// when they name none.
+func (a *Agent) isByDefault(p store.Publish) bool {
+	return p.HostIP == a.hostIP(netip.Addr{}, cmp.Or(p.Network, a.want.sandboxes[p.Sandbox].Way))
+}
+
 // selectPublishes finds what is published at exactly the ports of a spec: one
 // publish, or several that make up its range. Without an address it takes those
-// on all addresses, or else those on the address that publishes have by default:
-// a person who names no other means no other.
-func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Addr) ([]store.Publish, error) {
+// on all addresses, or else those on the address that publishes have by default,
+// or, where there are no others, on that which they have on their networks: a
+// person who names no other means no other.
+func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Addr, onNetwork func(store.Publish) bool) ([]store.Publish, error) {
 	byHost := map[netip.Addr][]store.Publish{}
 	for _, p := range all {
 		if p.Proto != spec.Proto || p.HostPortEnd < spec.HostPort || p.HostPort > spec.HostPortEnd {
@@ -71,6 +91,11 @@ func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Add
 	}
 	if len(byHost) == 0 {
 		return nil, api.Errorf(api.CodeNotFound, "nothing is published there: \"ebnet port\" lists what is")
+	}
+	for _, found := range byHost {
+		if len(byHost) == 1 && !slices.ContainsFunc(found, func(p store.Publish) bool { return !onNetwork(p) }) {
+			return found, covers(found, spec)
+		}
 	}
 	var hosts []string
 	for host := range byHost {

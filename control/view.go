@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -47,7 +48,7 @@ func (a *Agent) MetricsView() MetricsView {
 		Sandboxes:  map[uint32]SandboxView{},
 		Publishes:  map[uint32]PublishView{},
 		Ready:      a.ready.Load(),
-		Problems:   len(a.problems),
+		Problems:   len(a.problems) + len(a.engineProblems()),
 		Repairs:    maps.Clone(a.repairs),
 		Reconciles: a.runs,
 	}
@@ -58,6 +59,9 @@ func (a *Agent) MetricsView() MetricsView {
 		}
 	}
 	for _, ep := range a.live.endpoints {
+		if ep.sandbox == "" {
+			continue // an engine's container that the engine has not told of yet
+		}
 		v.Sandboxes[ep.slot] = SandboxView{Network: ep.network, Sandbox: ep.sandbox, Ifindex: ep.ifindex}
 	}
 	for key, slot := range a.live.publishes {
@@ -67,7 +71,7 @@ func (a *Agent) MetricsView() MetricsView {
 			ports = fmt.Sprintf("%d-%d", p.HostPort, p.HostPortEnd)
 		}
 		v.Publishes[slot] = PublishView{
-			Network: p.Network, Sandbox: p.Sandbox, Proto: p.Proto, HostIP: p.HostIP.String(),
+			Network: cmp.Or(p.Network, a.want.sandboxes[p.Sandbox].Way), Sandbox: p.Sandbox, Proto: p.Proto, HostIP: p.HostIP.String(),
 			HostPorts: ports, Ports: int(p.HostPortEnd) - int(p.HostPort) + 1,
 		}
 	}

@@ -26,6 +26,7 @@ type world struct {
 	boot   string
 	prefix string
 	held   map[uint16]bool // ports that processes of the host hold
+	docker *fakeDocker     // nil: agents do without
 	last   *Agent
 }
 
@@ -87,6 +88,13 @@ func (w *world) agent() *Agent {
 		}
 		return nil
 	}
+	if w.docker != nil {
+		a.engine = w.docker
+		a.dockerRules = func() (bool, error) { return w.docker.rules, nil }
+		if w.docker.world != nil {
+			a.Adopt(*w.docker.world)
+		}
+	}
 	if err := a.start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -114,6 +122,9 @@ func (w *world) all() string {
 	}
 	for _, p := range state.Publishes {
 		fmt.Fprint(&out, "\npublish ", p.Key(), p.Network, p.Allow)
+		if foreign(p.Owner) || strings.Contains(p.Sandbox, "/") {
+			fmt.Fprint(&out, " ", p.Sandbox, " of ", p.Owner)
+		}
 	}
 	files, err := filepath.Glob(filepath.Join(w.dir, "netns", "*", "*"))
 	if err != nil {

@@ -22,6 +22,7 @@ type agentFlags struct {
 	place     *place
 	uplinks   []string
 	hostIP    string
+	docker    socketFlag
 	metrics   string
 	detail    string
 	attach    string
@@ -34,10 +35,13 @@ func newAgentCommand(a *app) *cobra.Command {
 		Use:   "agent",
 		Short: "Keep networks, sandboxes and published ports",
 		Long: "Keep networks, sandboxes and published ports, in the network namespace that it is started in.\n\n" +
+			"With --docker it serves the bridge networks of Docker, too, those of containers that run included. Docker's\n" +
+			"own rules may be there; without them (\"iptables\": false in Docker's daemon.json) nothing else is needed.\n" +
+			"\"ebnet adopt --docker --dry-run\" shows what would change, \"ebnet doctor\" what to set.\n\n" +
 			"SIGTERM and SIGINT stop it; the datapath keeps running. The config file is a JSON object whose keys are\n" +
 			"the names of these flags; flags win. SIGHUP rereads it: log-level, uplink and host-ip change while the\n" +
 			"agent runs, what else has changed is logged and takes a restart.",
-		Args: args(0, 0, ""),
+		Args: socketArgs,
 	}
 	flags := addAgentFlags(cmd.Flags(), a.config)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -72,6 +76,7 @@ func addAgentFlags(flags *pflag.FlagSet, config string) *agentFlags {
 	flags.StringVar(&f.config, "config", config, "`file` with values for the other flags")
 	flags.StringArrayVar(&f.uplinks, "uplink", nil, "`interface` to the outside (default: those with a global address)")
 	flags.StringVar(&f.hostIP, "host-ip", "", "`address` of ports published without one (default: all)")
+	addDocker(flags, &f.docker, "serve the networks of the Docker daemon at `SOCKET`")
 	flags.StringVar(&f.metrics, "metrics", "127.0.0.1:10469", "`address` of the metrics, or off")
 	flags.StringVar(&f.detail, "metrics-detail", "publish", "what gets series of its own: network, sandbox or publish")
 	flags.StringVar(&f.attach, "attach", "auto", "how programs get onto interfaces: auto, tcx or clsact")
@@ -85,6 +90,7 @@ type agentSettings struct {
 	place   place
 	uplinks []string
 	hostIP  netip.Addr
+	docker  string // path of its socket; empty: left alone
 	metrics string // empty: off
 	detail  metrics.Detail
 	attach  loader.Mode
@@ -94,7 +100,7 @@ type agentSettings struct {
 
 // settings checks the flags. What the agent logs goes to stderr.
 func (f *agentFlags) settings(stderr io.Writer) (agentSettings, error) {
-	s := agentSettings{place: *f.place, uplinks: f.uplinks}
+	s := agentSettings{place: *f.place, uplinks: f.uplinks, docker: string(f.docker)}
 	var err error
 	if f.hostIP != "" {
 		if s.hostIP, err = parseAddr(f.hostIP); err != nil {

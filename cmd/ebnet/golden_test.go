@@ -130,6 +130,12 @@ func TestUsageErrors(t *testing.T) {
 		"agent --log-level loud",
 		"agent --log-format xml",
 		"agent --config /does/not/exist.json",
+		"agent --docker /run/docker.sock",
+		"agent --docker=docker.sock",
+		"adopt",
+		"adopt --dry-run",
+		"adopt --docker",
+		"adopt --docker /run/docker.sock --dry-run",
 	})
 }
 
@@ -190,6 +196,7 @@ func TestWithoutAgent(t *testing.T) {
 func TestWithoutRoot(t *testing.T) {
 	callGolden(t, "noroot", socketPath(t), 1000, []string{
 		"agent",
+		"adopt --docker --dry-run",
 		"exec web -- true",
 		"run -- true",
 		"run --name we@b -- true",

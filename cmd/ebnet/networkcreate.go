@@ -28,9 +28,10 @@ func newNetworkCreateCommand(a *app) *cobra.Command {
 		Use:   "create NAME",
 		Short: "Create a network",
 		Long: "Create a network. Without --subnet ebnet chooses a free one.\n\n" +
-			"A bridge that exists is used as it is and never deleted. The gateway's address is added to it where it is\n" +
-			"missing, and goes with the network. Its MTU is left alone, and the sandboxes' links have the same or that of --mtu;\n" +
-			"but the kernel lets a bridge whose MTU nobody has set follow the smallest of its ports.\n\n" +
+			"A bridge that exists is used as it is, with its own subnet unless --subnet names another, and never deleted.\n" +
+			"The gateway's address is added to it where it is missing, and goes with the network. Its MTU is left alone, and\n" +
+			"the sandboxes' links have the same or that of --mtu; but the kernel lets a bridge whose MTU nobody has set follow\n" +
+			"the smallest of its ports.\n\n" +
 			"--opt takes Docker's names for the same settings:\n" +
 			api.OptionBridge + " is --bridge, " + api.OptionICC + "=false is --no-icc,\n" +
 			api.OptionMasquerade + "=false is --no-masquerade,\n" +

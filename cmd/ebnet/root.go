@@ -23,6 +23,8 @@ type app struct {
 	etcNetns string // where `ip netns exec` finds a namespace's resolv.conf
 	config   string // the agent's config file, unless --config names another
 	socket   string // value of --socket
+
+	dockerConfig string // Docker's config file; empty: where it is by default
 }
 
 // main runs one command line and returns its exit status.
@@ -51,6 +53,7 @@ func newRootCommand(a *app) *cobra.Command {
 		newFlowsCommand(a),
 		newStatusCommand(a),
 		newDoctorCommand(a),
+		newAdoptCommand(a),
 		newPurgeCommand(a),
 		newVersionCommand(a),
 		newCompletionCommand(),
@@ -74,7 +77,7 @@ func plainFlagError(err error) error {
 	if !errors.As(err, &bad) {
 		return err
 	}
-	want, known := map[string]string{"bool": "use true or false", "int": "not a number"}[bad.GetFlag().Value.Type()]
+	want, known := map[string]string{"bool": "use true or false", "int": "not a number", "socket": "give the absolute path of a socket"}[bad.GetFlag().Value.Type()]
 	if !known {
 		return err
 	}

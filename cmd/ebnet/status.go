@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +91,9 @@ func printStatus(w io.Writer, s api.Status) error {
 	t.row("Flows:", fmt.Sprintf("%d of %d", s.Flows, s.FlowsLimit))
 	t.row("Programs:", fmt.Sprint(len(s.Programs)))
 	t.row("Maps:", fmt.Sprintf("%d, %s", len(s.Maps), describeMemory(s.Maps)))
+	for _, engine := range s.Engines {
+		printEngine(t, engine)
+	}
 	problems := s.Problems
 	if len(problems) == 0 {
 		problems = []string{"none"}
@@ -101,6 +106,23 @@ func printStatus(w io.Writer, s api.Status) error {
 		t.row(title, problem)
 	}
 	return t.flush()
+}
+
+// printEngine prints an engine, and in a line each which of its networks are in the
+// same state.
+func printEngine(t *table, e api.Engine) {
+	state := "version " + e.Version
+	if !e.Connected {
+		state = "not connected"
+	}
+	t.row("Engine:", fmt.Sprintf("%s at %s, %s", e.Name, e.Socket, state))
+	byState := map[string][]string{}
+	for _, n := range e.Networks {
+		byState[n.State] = append(byState[n.State], n.Name)
+	}
+	for _, state := range slices.Sorted(maps.Keys(byState)) {
+		t.row("", strings.Join(byState[state], ", ")+": "+state)
+	}
 }
 
 func describeUplinks(uplinks []api.Uplink) string {

@@ -17,6 +17,7 @@ func newAgent(s agentSettings) (agent *control.Agent, apply func(agentSettings))
 	options := s.place.options()
 	options.Uplinks = s.uplinks
 	options.HostIP = s.hostIP
+	options.Docker = s.docker
 	options.Attach = s.attach
 	options.Version = buildVersion()
 	options.Log = s.log

@@ -50,7 +50,7 @@ func (c NetworkCreate) Resolve() (NetworkCreate, error) {
 		}
 	}
 	c.Subnets, c.IPRanges = masked(c.Subnets), masked(c.IPRanges)
-	for _, check := range []func() error{c.checkDriver, c.checkBridge, c.checkAddresses} {
+	for _, check := range []func() error{c.checkDriver, c.checkBridge, c.checkAddresses, c.checkHostIP} {
 		if err := check(); err != nil {
 			return c, err
 		}
@@ -169,6 +169,9 @@ func (c NetworkCreate) checkBridge() error {
 	if c.Bridge == "." || c.Bridge == ".." || strings.ContainsFunc(c.Bridge, odd) {
 		return Errorf(CodeBadRequest, "bad bridge name %s: an interface cannot have it", quote(c.Bridge))
 	}
+	if c.Bridge == "all" || c.Bridge == "default" {
+		return Errorf(CodeBadRequest, "bad bridge name %s: the kernel keeps it for the settings of all interfaces", quote(c.Bridge))
+	}
 	return nil
 }
 
@@ -192,6 +195,9 @@ func (c NetworkCreate) checkAddresses() error {
 		}
 	}
 	for _, part := range c.IPRanges {
+		if len(c.Subnets) == 0 && c.Bridge != "" {
+			continue // that may have one
+		}
 		if len(c.Subnets) == 0 {
 			return Errorf(CodeBadRequest, "ip-range %s has no subnet to be in: give a subnet, too", part)
 		}
@@ -199,6 +205,20 @@ func (c NetworkCreate) checkAddresses() error {
 		if !slices.ContainsFunc(c.Subnets, holds) {
 			return Errorf(CodeBadRequest, "ip-range %s is outside of the subnet %s", part, joined(c.Subnets))
 		}
+	}
+	return nil
+}
+
+// checkHostIP holds that ports can be published on the address.
+func (c NetworkCreate) checkHostIP() error {
+	addr := c.HostIP.Unmap()
+	switch {
+	case addr.IsMulticast():
+		return Errorf(CodeBadRequest, "bad host-ip %s: it is of a group, not of a host", addr)
+	case addr == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return Errorf(CodeBadRequest, "bad host-ip %s: it means every host", addr)
+	case addr.IsUnspecified() && c.HostIP != netip.IPv4Unspecified():
+		return Errorf(CodeBadRequest, "bad host-ip %s: use 0.0.0.0 for all addresses of the host", c.HostIP)
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func types() []reflect.Type {
 		reflect.TypeFor[PublishCreate](), reflect.TypeFor[PublishSpec](), reflect.TypeFor[HostSpec](), reflect.TypeFor[FlowsFlush](),
 		reflect.TypeFor[FlowsFlushed](), reflect.TypeFor[Purge](), reflect.TypeFor[Version](), reflect.TypeFor[Error](),
 		reflect.TypeFor[ErrorReply](), reflect.TypeFor[NetworkCreate](), reflect.TypeFor[NetworkConnect](),
-		reflect.TypeFor[NetworkDisconnect](), reflect.TypeFor[AllowChange](),
+		reflect.TypeFor[NetworkDisconnect](), reflect.TypeFor[AllowChange](), reflect.TypeFor[Engine](), reflect.TypeFor[EngineNetwork](),
 	}
 }
 

@@ -154,15 +154,19 @@ func TestValidName(t *testing.T) {
 		"":                      `bad name "": it is empty`,
 		"-web":                  `bad name "-web": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
 		".":                     `bad name ".": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
-		"docker/web":            `bad name "docker/web": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
 		"wéb":                   `bad name "wéb": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
 		"we\nb":                 `bad name "we\nb": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
 		strings.Repeat("x", 49): `name "` + strings.Repeat("x", 49) + `" is too long: 49 characters, 48 are allowed`,
 	} {
 		checkError(t, name, want, func() error { return ValidName(name) })
 	}
-	if err := ValidRef("docker/web"); err != nil {
-		t.Error(err)
+	for _, ref := range []string{"docker/web", "docker/" + strings.Repeat("x", 100)} {
+		if err := ValidRef(ref); err != nil {
+			t.Error(err)
+		}
+		if err := ValidName(ref); !errors.Is(err, ErrUnprocessable) || !strings.Contains(err.Error(), `leave out "docker/"`) {
+			t.Errorf("%q for a new thing: %v", ref, err)
+		}
 	}
 	for _, ref := range []string{"", "/", "docker/", "/web", "a/b/c", ".."} {
 		if ValidRef(ref) == nil {

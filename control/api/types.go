@@ -103,7 +103,23 @@ type Status struct {
 	FlowsLimit int       `json:"flows_limit"`
 	Programs   []Program `json:"programs"`
 	Maps       []Map     `json:"maps"`
+	Engines    []Engine  `json:"engines"`
 	Problems   []string  `json:"problems"`
+}
+
+// Engine is a container engine whose networks the agent serves.
+type Engine struct {
+	Name      string          `json:"name"` // docker
+	Socket    string          `json:"socket"`
+	Connected bool            `json:"connected"` // it answers; if not, what it had stays as it was
+	Version   string          `json:"version"`   // of the engine
+	Networks  []EngineNetwork `json:"networks"`
+}
+
+// EngineNetwork is one network of an Engine.
+type EngineNetwork struct {
+	Name  string `json:"name"`
+	State string `json:"state"` // a few words for people, "adopted" if all is well
 }
 
 // Uplink is a device by which the host reaches the outside.

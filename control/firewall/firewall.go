@@ -4,13 +4,9 @@
 package firewall
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Denies tells whether the filter of the calling thread's network namespace
@@ -35,17 +31,14 @@ func Denies() (bool, string, error) {
 // nftables does not show, that drops by default.
 func legacyDenying() (string, error) {
 	for _, family := range []struct{ names, program string }{
-		{"/proc/thread-self/net/ip_tables_names", "iptables"},
+		{legacyNames, "iptables"},
 		{"/proc/thread-self/net/ip6_tables_names", "ip6tables"},
 	} {
-		names, err := os.ReadFile(family.names)
-		if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EINVAL) {
-			continue // the kernel has none
-		}
+		there, err := hasLegacyTable(family.names, "filter")
 		if err != nil {
 			return "", err
 		}
-		if !strings.Contains("\n"+string(names), "\nfilter\n") {
+		if !there {
 			continue
 		}
 		rules, err := listLegacy(family.program)

@@ -96,13 +96,14 @@ func (a *Allocator) SetCursor(addr netip.Addr) error {
 	return nil
 }
 
-// Allocate takes a free address of the range, or returns ErrFull.
-func (a *Allocator) Allocate() (netip.Addr, error) {
+// Allocate takes a free address of the range, none of those that others have at the
+// moment, or returns ErrFull.
+func (a *Allocator) Allocate(others ...netip.Addr) (netip.Addr, error) {
 	// Among this many different addresses one is free, if the range has so many.
-	tries := len(a.taken) + len(a.resting) + 4
+	tries := len(a.taken) + len(a.resting) + len(others) + 4
 	for addr := a.cursor; tries > 0; tries-- {
 		next := a.after(addr)
-		if a.free(addr) && !slices.Contains(a.resting, addr) {
+		if a.free(addr) && !slices.Contains(others, addr) && !slices.Contains(a.resting, addr) {
 			a.taken[addr] = struct{}{}
 			a.cursor = next
 			return addr, nil
@@ -112,7 +113,7 @@ func (a *Allocator) Allocate() (netip.Addr, error) {
 		}
 	}
 	for _, addr := range a.resting {
-		if a.rng.Contains(addr) {
+		if a.rng.Contains(addr) && !slices.Contains(others, addr) {
 			a.take(addr)
 			a.cursor = a.after(addr)
 			return addr, nil

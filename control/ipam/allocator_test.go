@@ -201,6 +201,31 @@ func TestCursorSurvivesRestart(t *testing.T) {
 	}
 }
 
+// What others have at the moment is passed over, however much it is, also where it was
+// given back, and is not remembered.
+func TestAllocateBesideOthers(t *testing.T) {
+	a := newAllocator(t, Config{Subnet: prefix("10.0.0.0/28")})
+	var others []netip.Addr
+	for addr := addr("10.0.0.1"); addr != netip.MustParseAddr("10.0.0.14"); addr = addr.Next() {
+		others = append(others, addr)
+	}
+	others = append(others, addr("192.0.2.1"), addr("fd00::1"))
+	got, err := a.Allocate(others...)
+	if err != nil || got != addr("10.0.0.14") {
+		t.Errorf("Allocate = %s, %v", got, err)
+	}
+	if got, err := a.Allocate(others...); !errors.Is(err, ErrFull) {
+		t.Errorf("Allocate = %s, %v, want ErrFull", got, err)
+	}
+	a.Release(got)
+	if got, err := a.Allocate(append(others, got)...); !errors.Is(err, ErrFull) {
+		t.Errorf("Allocate of what was given back = %s, %v, want ErrFull", got, err)
+	}
+	if got, err := a.Allocate(); err != nil || a.Taken() != 1 {
+		t.Errorf("Allocate once nobody else has any = %s, %v, with %d taken", got, err, a.Taken())
+	}
+}
+
 func TestLargeSubnetNeedsLittle(t *testing.T) {
 	for _, subnet := range []string{"10.0.0.0/8", "fd00::/16"} {
 		var before, after runtime.MemStats

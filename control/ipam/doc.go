@@ -4,7 +4,7 @@
 //	DefaultPools() []Pool
 //	ChooseSubnet(r, pools, used) (netip.Prefix, error)   ErrNoSubnet
 //	New(Config) (*Allocator, error)                      ErrSubnet, ErrOutside, ErrReserved
-//	(*Allocator) Allocate() (netip.Addr, error)          ErrFull
+//	(*Allocator) Allocate(others ...) (netip.Addr, error) ErrFull
 //	(*Allocator) Reserve(addr) error                     ErrTaken, ErrOutside, ErrReserved
 //	(*Allocator) Release(addr)
 //	(*Allocator) Cursor, SetCursor                       what to keep over a restart

@@ -10,6 +10,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Addresses are all addresses that the host has, with the name of the device of each.
+func Addresses() (map[netip.Addr]string, error) {
+	h, err := newHandle()
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	addrs, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("list addresses: %w", err)
+	}
+	names := map[int]string{} // few devices have any
+	devices := map[netip.Addr]string{}
+	for _, a := range addrs {
+		if _, known := names[a.LinkIndex]; !known {
+			link, err := h.LinkByIndex(a.LinkIndex)
+			if errors.Is(sentinel(err), ErrNotFound) {
+				continue // gone meanwhile, and its addresses with it
+			}
+			if err != nil {
+				return nil, fmt.Errorf("list addresses: %w", err)
+			}
+			names[a.LinkIndex] = link.Attrs().Name
+		}
+		if p, ok := toPrefix(a.IPNet); ok {
+			devices[p.Addr()] = names[a.LinkIndex]
+		}
+	}
+	return devices, nil
+}
+
 // RemoveAddr takes an address off a link. The link's other addresses stay, those in
 // the same subnet, too. It is no error if the address or the link is gone.
 func RemoveAddr(link string, p netip.Prefix) error {

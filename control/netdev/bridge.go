@@ -21,13 +21,13 @@ type Bridge struct {
 
 	// Foreign is a bridge that somebody else made and that may have another purpose:
 	// it is never made, and nothing of it is changed but that it is set up and that
-	// Addrs are added.
+	// Addrs are added. Any other one is ours, whatever it looks like.
 	Foreign bool
 }
 
 // EnsureBridge makes the bridge, or sees to it that the one of the name is up and
-// has the addresses. Addresses that it has beyond these stay. Of a bridge that has
-// another MAC than the given one, made by somebody else then, nothing more is touched.
+// has the addresses; one that is ours also gets its MAC, its MTU, and the routes that
+// come with the addresses. Addresses that it has beyond these stay.
 // ErrNotBridge if a link of another kind has the name, ErrNotFound if there is no
 // foreign one.
 func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
@@ -58,8 +58,7 @@ func EnsureBridge(b Bridge) (ifindex int, created bool, err error) {
 		return 0, false, fmt.Errorf("ensure bridge %s: a link of kind %s: %w", b.Name, link.Type(), ErrNotBridge)
 	}
 
-	ours := created || (!b.Foreign && b.MAC != nil && bytes.Equal(link.Attrs().HardwareAddr, b.MAC))
-	if err := b.configure(h, link, ours); err != nil {
+	if err := b.configure(h, link); err != nil {
 		return 0, false, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
 	}
 	return link.Attrs().Index, created, nil
@@ -92,17 +91,11 @@ func (b Bridge) create() error {
 	return nil
 }
 
-// configure changes what differs. Its settings are changed only where it is ours. The
-// addresses that it added do not stay if there is an error.
-func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) (err error) {
-	if ours {
-		// A container must not configure its host by router advertisements.
-		for _, key := range []string{"accept_ra", "autoconf"} {
-			if err := ensureSysctl(devSysctl("ipv6", b.Name, key), "0"); err != nil {
-				return err
-			}
-		}
-		if err := ensureMTU(h, link, b.MTU); err != nil {
+// configure changes what differs. The addresses that it added do not stay if there is
+// an error.
+func (b Bridge) configure(h *netlink.Handle, link netlink.Link) (err error) {
+	if !b.Foreign {
+		if err := b.takeBack(h, link); err != nil {
 			return err
 		}
 	}
@@ -117,8 +110,30 @@ func (b Bridge) configure(h *netlink.Handle, link netlink.Link, ours bool) (err 
 	if err != nil {
 		return err
 	}
-	_, err = ensureUp(h, link)
-	return err
+	if _, err = ensureUp(h, link); err != nil || b.Foreign {
+		return err
+	}
+	return ensureHostRoutes(h, link, b.Addrs)
+}
+
+// takeBack gives a bridge of ours the settings that others may have changed.
+func (b Bridge) takeBack(h *netlink.Handle, link netlink.Link) error {
+	// A container must not configure its host by router advertisements.
+	for _, key := range []string{"accept_ra", "autoconf"} {
+		if err := ensureSysctl(devSysctl("ipv6", b.Name, key), "0"); err != nil {
+			return err
+		}
+	}
+	if b.MAC != nil && !bytes.Equal(link.Attrs().HardwareAddr, b.MAC) {
+		// Who has learned the other address is told.
+		if err := ensureSysctl(devSysctl("ipv4", b.Name, "arp_notify"), "1"); err != nil {
+			return err
+		}
+	}
+	if _, err := ensureMAC(h, link, b.MAC); err != nil {
+		return err
+	}
+	return ensureMTU(h, link, b.MTU)
 }
 
 // ensureUp sets the link up if it is down, and says whether it was.

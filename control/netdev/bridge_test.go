@@ -87,24 +87,133 @@ func TestEnsureBridgeRepairsOurs(t *testing.T) {
 	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "0")
 }
 
-func TestEnsureBridgeLeavesOthers(t *testing.T) {
+// One that somebody has given another MAC is ours all the same, and looked after.
+func TestEnsureBridgeTakesBack(t *testing.T) {
 	newHost(t)
-	theirs := Bridge{Name: "br0", MTU: 1300, MAC: net.HardwareAddr{2, 9, 9, 9, 9, 9}}
-	if _, _, err := EnsureBridge(theirs); err != nil {
+	newBridge(t)
+	web := newUp(t, 2)
+	for _, harm := range []string{
+		"link set br0 address 02:09:09:09:09:09 mtu 1300",
+		"link set br0 address 02:09:09:09:09:09 down",
+	} {
+		runIP(t, threadNetns, harm)
+		newBridge(t)
+		got, err := Link("br0")
+		if err != nil || !got.Up || got.MTU != 1400 || got.MAC.String() != bridgeMAC.String() {
+			t.Errorf("after %s the bridge is %+v, %v", harm, got, err)
+		}
+		if err := exchange(packetConn(t, web.Netns, web.Addrs[0].Addr(), 0), packetConn(t, threadNetns, gateway, 0)); err != nil {
+			t.Errorf("after %s: %v", harm, err)
+		}
+	}
+}
+
+// hostRoutesOf are the IPv4 routes by a device, as `ip` shows them.
+func hostRoutesOf(t *testing.T, device string) string {
+	t.Helper()
+	out, err := exec.Command("ip", "-4", "route", "show", "table", "all", "dev", device).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// The routes that the kernel makes with an address come back as it makes them, whichever
+// of them is gone, and go with the address.
+func TestEnsureBridgeRoutes(t *testing.T) {
+	newHost(t)
+	bridge := Bridge{Name: "br0", MAC: bridgeMAC, Addrs: prefixes("172.30.0.1/24", "172.31.0.0/31", "172.32.0.1/32")}
+	if _, _, err := EnsureBridge(bridge); err != nil {
 		t.Fatal(err)
 	}
-	if err := WriteSysctl("net.ipv6.conf.br0.accept_ra", "1"); err != nil {
-		t.Fatal(err)
+	before := hostRoutesOf(t, "br0")
+	for _, harm := range []string{
+		"route del 172.30.0.0/24 dev br0",
+		"route del local 172.30.0.1 dev br0 table local",
+		"route del 172.31.0.0/31 dev br0",
+		"route del local 172.32.0.1 dev br0 table local",
+		"route flush table local dev br0",
+		"route flush table all dev br0",
+	} {
+		for _, p := range bridge.Addrs {
+			if routes, err := Routes(); err != nil || !HasRoutes(routes, linkIn(t, threadNetns, "br0").Index, p) {
+				t.Errorf("before %s: the routes of %s are not seen: %+v, %v", harm, p, routes, err)
+			}
+		}
+		runIP(t, threadNetns, harm)
+		routes, err := Routes()
+		whole := func(p netip.Prefix) bool { return HasRoutes(routes, linkIn(t, threadNetns, "br0").Index, p) }
+		if err != nil || !slices.ContainsFunc(bridge.Addrs, func(p netip.Prefix) bool { return !whole(p) }) {
+			t.Errorf("%s is not seen: %+v, %v", harm, routes, err)
+		}
+		if _, _, err := EnsureBridge(bridge); err != nil {
+			t.Errorf("after %s: %v", harm, err)
+		}
+		if after := hostRoutesOf(t, "br0"); after != before {
+			t.Errorf("after %s the routes are\n%s\nwant\n%s", harm, after, before)
+		}
+	}
+	bridge.Addrs = append(bridge.Addrs, netip.MustParsePrefix("172.30.0.2/24"))
+	for range 2 {
+		if _, _, err := EnsureBridge(bridge); err != nil {
+			t.Fatal(err)
+		}
+		after := hostRoutesOf(t, "br0")
+		if strings.Count(after, "172.30.0.0/24") != 1 || strings.Count(after, "172.30.0.255") != 1 || strings.Count(after, "local 172.30.0.2 ") != 1 {
+			t.Errorf("with two addresses in a subnet the routes are\n%s", after)
+		}
+		runIP(t, threadNetns, "route flush table all dev br0")
+	}
+	runIP(t, threadNetns, "addr flush dev br0")
+	if left := hostRoutesOf(t, "br0"); left != "" {
+		t.Errorf("routes outlive their addresses:\n%s", left)
+	}
+}
+
+// Another's route to the same subnet stays, and has no other place than behind it.
+func TestEnsureBridgeRoutesBesideOthers(t *testing.T) {
+	newHost(t)
+	newBridge(t)
+	newUp(t, 2)
+	runIP(t, threadNetns, "route replace 172.30.0.0/24 via 172.30.0.2 dev br0 onlink")
+	runIP(t, threadNetns, "route add 172.30.0.0/24 dev br0 table 77")
+	index := linkIn(t, threadNetns, "br0").Index
+	routes, err := Routes()
+	if err != nil || HasRoutes(routes, index, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("others' routes by the same device count as ours: %+v, %v", routes, err)
 	}
 	newBridge(t)
-	got, err := Link("br0")
-	if err != nil || got.MTU != 1300 || got.MAC.String() != theirs.MAC.String() {
-		t.Errorf("somebody else's bridge was changed: %+v, %v", got, err)
+	routes, err = Routes()
+	theirs := Route{Dst: netip.MustParsePrefix("172.30.0.0/24"), Device: index, Gateway: netip.MustParseAddr("172.30.0.2"), Main: true}
+	if err != nil || !slices.Contains(routes, theirs) || !HasRoutes(routes, index, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("routes %+v, %v", routes, err)
 	}
-	if !slices.Contains(got.Addrs, netip.MustParsePrefix("172.30.0.1/24")) {
-		t.Errorf("address is missing: %+v", got)
+	// By another device, with ours gone: it does not count.
+	runIP(t, threadNetns, "link add br1 up type bridge")
+	runIP(t, threadNetns, "route flush 172.30.0.0/24")
+	runIP(t, threadNetns, "route add 172.30.0.0/24 dev br1")
+	if routes, err = Routes(); err != nil || HasRoutes(routes, index, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("routes %+v, %v", routes, err)
 	}
-	wantSysctl(t, "net.ipv6.conf.br0.accept_ra", "1")
+	newBridge(t)
+	if routes, err = Routes(); err != nil || !HasRoutes(routes, index, netip.MustParsePrefix("172.30.0.1/24")) {
+		t.Errorf("routes %+v, %v", routes, err)
+	}
+}
+
+// What is foreign keeps the routes that it has.
+func TestEnsureForeignBridgeRoutes(t *testing.T) {
+	newHost(t)
+	newBridge(t)
+	runIP(t, threadNetns, "route flush table all dev br0")
+	if _, _, err := EnsureBridge(Bridge{Name: "br0", Foreign: true, Addrs: prefixes("172.30.0.1/24")}); err != nil {
+		t.Fatal(err)
+	}
+	if got := hostRoutesOf(t, "br0"); got != "" {
+		t.Errorf("somebody else's bridge got routes:\n%s", got)
+	}
 }
 
 // A foreign bridge is used as it is. Its address is kept, the gateway's added only

@@ -16,15 +16,20 @@ type LinkInfo struct {
 	Name     string
 	Kind     string // "bridge", "veth"...; "device" for what has no kind, as hardware
 	Up       bool   // set up by its administrator; says nothing of the carrier
+	Carrier  bool   // up, and something is there at its other end: a veth's is up, too
 	MAC      net.HardwareAddr
 	MTU      int // bytes
 	Master   int // ifindex of the bridge or bond that it is a port of, or 0
 	Addrs    []netip.Prefix
-	NetnsID  int // the kernel's local number of the namespace of a veth's other end, or -1
 	Stats    Stats
 	Ethernet bool // frames have Ethernet headers
 	Loopback bool
 	Isolated bool // a bridge's port that does not reach other isolated ones
+
+	// PeerIndex is the ifindex of a veth's other end in the namespace that it is in,
+	// or 0. NetnsID is the kernel's local number of that namespace, or -1 if it is
+	// this one, or one that is about to end.
+	PeerIndex, NetnsID int
 
 	// Broadcasts are the addresses that mean every host of one of Addrs' subnets.
 	Broadcasts []netip.Addr
@@ -140,12 +145,16 @@ func linkInfo(link netlink.Link, addrs []netlink.Addr) LinkInfo {
 		Name:     a.Name,
 		Kind:     link.Type(),
 		Up:       isUp(link),
+		Carrier:  a.RawFlags&unix.IFF_LOWER_UP != 0,
 		MAC:      a.HardwareAddr,
 		MTU:      a.MTU,
 		Master:   a.MasterIndex,
-		NetnsID:  a.NetNsID,
+		NetnsID:  int(int32(a.NetNsID)), // the library takes it for unsigned
 		Ethernet: a.EncapType == "ether",
 		Loopback: a.Flags&net.FlagLoopback != 0,
+	}
+	if info.Kind == "veth" { // others have another device beneath them there
+		info.PeerIndex = a.ParentIndex
 	}
 	if s := a.Statistics; s != nil {
 		info.Stats = Stats{RxPackets: s.RxPackets, RxBytes: s.RxBytes, TxPackets: s.TxPackets, TxBytes: s.TxBytes}

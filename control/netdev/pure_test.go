@@ -53,6 +53,32 @@ func TestFindUplinks(t *testing.T) {
 	}
 }
 
+// An engine's bridge may have any name, and the host's own way out is a bridge, too.
+func TestFindUplinksKnowsEnginesBridges(t *testing.T) {
+	links := []LinkInfo{
+		{Index: 2, Name: "eth0", Kind: "device", Master: 3},
+		{Index: 3, Name: "br0", Kind: "bridge", Addrs: prefixes("192.0.2.7/24")},
+		{Index: 4, Name: "shop", Kind: "bridge", Addrs: prefixes("172.20.0.1/16")},
+		{Index: 5, Name: "veth0", Kind: "veth", Master: 4, Addrs: prefixes("172.20.0.9/16")},
+		{Index: 6, Name: "eth1", Kind: "device", Addrs: prefixes("198.51.100.7/24")},
+		{Index: 7, Name: "docker0", Kind: "bridge", Addrs: prefixes("172.17.0.1/16")},
+	}
+	none := func(string) bool { return false }
+	for _, row := range []struct{ engine, want []string }{
+		{nil, []string{"br0", "shop", "eth1"}},
+		{[]string{"docker0", "shop"}, []string{"br0", "eth1"}},
+		{[]string{"eth1"}, []string{"br0", "shop", "eth1"}}, // no bridge
+	} {
+		var got []string
+		for _, l := range FindUplinks(links, none, row.engine...) {
+			got = append(got, l.Name)
+		}
+		if !slices.Equal(got, row.want) {
+			t.Errorf("bridges %v are an engine's: %v, want %v", row.engine, got, row.want)
+		}
+	}
+}
+
 func prefixes(list ...string) (ps []netip.Prefix) {
 	for _, s := range list {
 		ps = append(ps, netip.MustParsePrefix(s))

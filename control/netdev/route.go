@@ -1,7 +1,9 @@
 package netdev
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -9,10 +11,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Routes lists where the host's routes of all tables lead, both families, each
-// once, in order. Default routes are left out, also those in two or more halves
-// that VPNs set to override one: they say nothing of who uses an address.
-func Routes() ([]netip.Prefix, error) {
+// Route is one way of the host to where somebody's addresses are.
+type Route struct {
+	Dst     netip.Prefix
+	Device  int        // ifindex; 0 where what goes there ends, as in a blackhole
+	Gateway netip.Addr // invalid where it is on the device itself
+	Local   bool       // addresses of the host itself
+	Main    bool       // in the main table, which is looked up for everybody
+}
+
+// Routes lists the host's routes of all tables, both families, each once, by
+// destination. Default routes are left out, also those in two or more halves that VPNs
+// set to override one: they say nothing of who uses an address.
+func Routes() ([]Route, error) {
 	h, err := newHandle()
 	if err != nil {
 		return nil, err
@@ -22,7 +33,17 @@ func Routes() ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, err
 	}
-	return destinations(routes), nil
+	return hops(routes), nil
+}
+
+// Destinations are where routes lead, each once, in order.
+func Destinations(routes []Route) []netip.Prefix {
+	var dsts []netip.Prefix
+	for _, r := range routes {
+		dsts = append(dsts, r.Dst)
+	}
+	slices.SortFunc(dsts, netip.Prefix.Compare)
+	return slices.Compact(dsts)
 }
 
 // listRoutes lists a family's routes of all tables.
@@ -37,9 +58,9 @@ func listRoutes(h *netlink.Handle, family int) ([]netlink.Route, error) {
 	return routes, nil
 }
 
-// destinations picks the subnets that somebody uses.
-func destinations(routes []netlink.Route) []netip.Prefix {
-	var dsts []netip.Prefix
+// hops picks the routes to subnets that somebody uses, each of their ways by itself.
+func hops(routes []netlink.Route) []Route {
+	var all []Route
 	for _, r := range routes {
 		switch r.Type {
 		case unix.RTN_BROADCAST, unix.RTN_MULTICAST, unix.RTN_ANYCAST:
@@ -49,10 +70,35 @@ func destinations(routes []netlink.Route) []netip.Prefix {
 		if !ok || isDefault(p) {
 			continue
 		}
-		dsts = append(dsts, p.Masked())
+		hop := func(device int, gw net.IP) {
+			via, _ := netip.AddrFromSlice(gw)
+			all = append(all, Route{
+				Dst: p.Masked(), Device: device, Gateway: via.Unmap(),
+				Local: r.Type == unix.RTN_LOCAL, Main: r.Table == unix.RT_TABLE_MAIN,
+			})
+		}
+		for _, way := range r.MultiPath {
+			hop(way.LinkIndex, way.Gw)
+		}
+		if len(r.MultiPath) == 0 {
+			hop(r.LinkIndex, r.Gw)
+		}
 	}
-	slices.SortFunc(dsts, netip.Prefix.Compare)
-	return slices.Compact(dsts)
+	slices.SortFunc(all, func(a, b Route) int {
+		return cmp.Or(a.Dst.Compare(b.Dst), cmp.Compare(a.Device, b.Device), a.Gateway.Compare(b.Gateway), order(a.Local, b.Local), order(a.Main, b.Main))
+	})
+	return slices.Compact(all)
+}
+
+// order has false before true.
+func order(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // isDefault also takes the halves 0.0.0.0/1 and 128.0.0.0/1, and 2000::/3, all of

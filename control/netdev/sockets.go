@@ -15,13 +15,25 @@ const (
 	diagIDStart = 8  // where its socket begins, which an answer has from diagIDFrom on
 	diagIDFrom  = 4
 	diagID      = 48
+	diagState   = 1 // where an answer has the socket's state
+	diagInode   = diagIDFrom + diagID + 16
+	diagAnswer  = diagInode + 4 // bytes of struct inet_diag_msg
 )
 
+const tcpEstablished = 1 // TCP_ESTABLISHED, linux/tcp_states.h
+
+// Socket is one of a namespace's sockets, as far as it matters to who ends it.
+type Socket struct {
+	Cookie  uint64
+	Port    uint16 // its own
+	Waiting bool   // a connection that no process has accepted yet
+}
+
 // DestroySockets ends the TCP or UDP sockets of the calling thread's network
-// namespace whose cookie matches, as if their peer had reset them (ECONNABORTED),
+// namespace that match, as if their peer had reset them (ECONNABORTED),
 // and says how many there were. Kernels without CONFIG_INET_DIAG_DESTROY end none:
 // the error wraps unix.EOPNOTSUPP.
-func DestroySockets(protocol uint8, match func(cookie uint64) bool) (int, error) {
+func DestroySockets(protocol uint8, match func(Socket) bool) (int, error) {
 	ended := 0
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
 		ids, err := socketIDs(family, protocol, match)
@@ -45,23 +57,33 @@ func DestroySockets(protocol uint8, match func(cookie uint64) bool) (int, error)
 }
 
 // socketIDs lists the matching sockets, as the kernel names them.
-func socketIDs(family, protocol uint8, match func(uint64) bool) ([][]byte, error) {
+func socketIDs(family, protocol uint8, match func(Socket) bool) ([][]byte, error) {
 	return dump(func() ([][]byte, error) {
 		var ids [][]byte
 		req := nl.NewNetlinkRequest(nl.SOCK_DIAG_BY_FAMILY, unix.NLM_F_DUMP)
 		req.AddRawData(diagMessage(family, protocol, nil))
 		err := req.ExecuteIter(unix.NETLINK_INET_DIAG, nl.SOCK_DIAG_BY_FAMILY, func(msg []byte) bool {
-			if len(msg) < diagIDFrom+diagID {
+			if len(msg) < diagAnswer {
 				return true
 			}
 			id := msg[diagIDFrom : diagIDFrom+diagID]
-			if match(binary.NativeEndian.Uint64(id[diagID-8:])) {
+			if match(parseSocket(msg)) {
 				ids = append(ids, append([]byte(nil), id...))
 			}
 			return true
 		})
 		return ids, err
 	})
+}
+
+// parseSocket reads a struct inet_diag_msg.
+func parseSocket(msg []byte) Socket {
+	id := msg[diagIDFrom : diagIDFrom+diagID]
+	return Socket{
+		Cookie:  binary.NativeEndian.Uint64(id[diagID-8:]),
+		Port:    binary.BigEndian.Uint16(id),
+		Waiting: msg[diagState] == tcpEstablished && binary.NativeEndian.Uint32(msg[diagInode:]) == 0,
+	}
 }
 
 // diagMessage is a struct inet_diag_req_v2 for one socket, or for all.

@@ -25,7 +25,7 @@ func TestDestroySockets(t *testing.T) {
 			connect(t, "UDP", family, unix.SOCK_DGRAM, unix.IPPROTO_UDP),
 		} {
 			spared := connect(t, p.name, family, map[string]int{"TCP": unix.SOCK_STREAM, "UDP": unix.SOCK_DGRAM}[p.name], int(p.protocol))
-			n, err := DestroySockets(p.protocol, func(cookie uint64) bool { return cookie == p.cookie })
+			n, err := DestroySockets(p.protocol, func(s Socket) bool { return s.Cookie == p.cookie })
 			if err != nil || n != 1 {
 				t.Fatalf("%s: %d sockets ended, %v; want one", p.name, n, err)
 			}
@@ -36,10 +36,47 @@ func TestDestroySockets(t *testing.T) {
 			if _, err := unix.Write(spared.fd, []byte("x")); err != nil {
 				t.Errorf("%s: a write to another: %v", p.name, err)
 			}
-			if n, err := DestroySockets(p.protocol, func(cookie uint64) bool { return cookie == 0 }); err != nil || n != 0 {
+			if n, err := DestroySockets(p.protocol, func(s Socket) bool { return s.Cookie == 0 }); err != nil || n != 0 {
 				t.Errorf("%s: %d sockets ended, %v; want none", p.name, n, err)
 			}
 		}
+	}
+}
+
+// A connection that its listener has not accepted is told from one that it has.
+func TestDestroyWaitingSockets(t *testing.T) {
+	newHost(t)
+	runIP(t, threadNetns, "link set lo up")
+	accepted := connect(t, "TCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP)
+	conn, _, err := unix.Accept(accepted.peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(conn)
+	waiting := connect(t, "TCP", unix.AF_INET, unix.SOCK_STREAM, unix.IPPROTO_TCP)
+	bound, err := unix.Getsockname(waiting.peer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := uint16(bound.(*unix.SockaddrInet4).Port)
+	n, err := DestroySockets(unix.IPPROTO_TCP, func(s Socket) bool { return s.Waiting })
+	if err != nil || n != 1 {
+		t.Errorf("%d sockets ended, %v; want one", n, err)
+	}
+	if _, err := unix.Read(waiting.fd, make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the waiting one's client: %v, want a reset", err)
+	}
+	if _, err := unix.Write(conn, []byte("x")); err != nil {
+		t.Errorf("the accepted one: %v", err)
+	}
+	listeners := 0
+	if _, err := DestroySockets(unix.IPPROTO_TCP, func(s Socket) bool {
+		if s.Port == port {
+			listeners++
+		}
+		return false
+	}); err != nil || listeners != 1 {
+		t.Errorf("%d sockets on port %d, %v; want the listener", listeners, port, err)
 	}
 }
 

@@ -15,8 +15,10 @@ const engineLinks = `^(docker[0-9]+|docker_gwbridge|br-[0-9a-f]{12}|cni.*|podman
 
 // FindUplinks picks the links through which the outside is reached: those with a
 // global address that are neither loopback nor own nor a bridge or veth of an
-// engine. A link that is down counts: it may come up.
-func FindUplinks(links []LinkInfo, own func(name string) bool) []LinkInfo {
+// engine. A link that is down counts: it may come up. Engines' bridges are those
+// with names that engines choose by themselves, and the named ones, whatever else
+// is a port of them.
+func FindUplinks(links []LinkInfo, own func(name string) bool, engineBridges ...string) []LinkInfo {
 	engine := regexp.MustCompile(engineLinks)
 	bridges := make(map[int]bool)
 	for _, l := range links {
@@ -27,7 +29,7 @@ func FindUplinks(links []LinkInfo, own func(name string) bool) []LinkInfo {
 	isEngines := func(l LinkInfo) bool {
 		switch l.Kind {
 		case "bridge":
-			return engine.MatchString(l.Name)
+			return engine.MatchString(l.Name) || slices.Contains(engineBridges, l.Name)
 		case "veth":
 			return bridges[l.Master] || engine.MatchString(l.Name)
 		}

@@ -18,7 +18,8 @@ import (
 const carrierWait = 2 * time.Second
 
 // Up sets both ends up and configures the sandbox: the host side becomes a port of
-// the bridge, the sandbox gets its lo, addresses, routes and rules, both get the MTU.
+// the bridge, the sandbox gets its lo, name and MAC of its side, addresses, routes and
+// rules, both get the MTU.
 // If anything was missing it then announces the IPv4 addresses, so that neighbours
 // learn a new MAC. It repairs what is missing, takes back what the attachment has no
 // more, and leaves alone what others set. ErrNotFound if one of the two ends, the
@@ -36,12 +37,12 @@ func (v Veth) up() error {
 		return err
 	}
 	defer host.Close()
-	index, changed, err := v.upHost(host)
+	link, changed, err := v.upHost(host)
 	if err != nil {
 		return err
 	}
 
-	inside, err := v.enter()
+	inside, renamed, err := v.enter(link)
 	if err != nil {
 		return err
 	}
@@ -51,11 +52,11 @@ func (v Veth) up() error {
 		return fmt.Errorf("in %s: %w", v.Netns, err)
 	}
 
-	if !changed && !repaired {
+	if !changed && !renamed && !repaired {
 		return nil
 	}
 	// Before that the bridge drops what comes from the sandbox, and IPv6 is not ready.
-	if err := awaitCarrier(host, index); err != nil {
+	if err := awaitCarrier(host, link.Attrs().Index); err != nil {
 		return err
 	}
 	if err := awaitCarrier(inside, peer.Attrs().Index); err != nil {
@@ -66,42 +67,44 @@ func (v Veth) up() error {
 
 // upHost makes the host side a port of the bridge and sets it up. It comes before
 // the sandbox's side, whose carrier is then there when it is set up.
-func (v Veth) upHost(h *netlink.Handle) (index int, changed bool, err error) {
-	link, err := linkByName(h, v.Host)
-	if err != nil {
-		return 0, false, err
+func (v Veth) upHost(h *netlink.Handle) (link netlink.Link, changed bool, err error) {
+	if link, err = linkByName(h, v.Host); err != nil {
+		return nil, false, err
 	}
 	if err := ensureMTU(h, link, v.MTU); err != nil {
-		return 0, false, err
+		return nil, false, err
 	}
 	if v.Bridge != "" {
 		if changed, err = v.ensurePort(h, link); err != nil {
-			return 0, false, err
+			return nil, false, err
 		}
 	}
 	up, err := ensureUp(h, link)
-	return link.Attrs().Index, changed || up, err
+	return link, changed || up, err
 }
 
 // enter sets the sandbox's sysctls and returns a netlink socket in there, with
-// which the rest is done from any thread.
-func (v Veth) enter() (h *netlink.Handle, err error) {
+// which the rest is done from any thread. The sandbox's side has its name then; enter
+// says whether it had another.
+func (v Veth) enter(host netlink.Link) (h *netlink.Handle, renamed bool, err error) {
 	err = Do(v.Netns, func() error {
+		if h, err = newHandle(); err != nil {
+			return err
+		}
+		if renamed, err = v.findPeer(h, host); err != nil {
+			return fmt.Errorf("in %s: %w", v.Netns, err)
+		}
 		// Neighbours on the bridge must not configure a sandbox by router advertisements.
 		if err := ensureSysctl(devSysctl("ipv6", v.Peer, "accept_ra"), "0"); err != nil {
 			return err
 		}
 		// The kernel announces addresses when the device comes up or its MAC is set.
-		if err := ensureSysctl(devSysctl("ipv4", v.Peer, "arp_notify"), "1"); err != nil {
-			return err
-		}
-		h, err = newHandle()
-		return err
+		return ensureSysctl(devSysctl("ipv4", v.Peer, "arp_notify"), "1")
 	})
 	if err != nil && h != nil {
 		h.Close()
 	}
-	return h, err
+	return h, renamed, err
 }
 
 // upPeer configures the sandbox's side and says whether anything was missing.
@@ -124,6 +127,10 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	if err := ensureMTU(h, peer, v.MTU); err != nil {
 		return nil, false, err
 	}
+	moved, err := ensureMAC(h, peer, v.PeerMAC)
+	if err != nil {
+		return nil, false, err
+	}
 	added, err := ensureAddrs(h, peer, v.Addrs)
 	if err != nil {
 		return nil, false, err
@@ -138,7 +145,7 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	if err := v.ensureRules(h); err != nil {
 		return nil, false, err
 	}
-	return peer, len(added) > 0 || up, nil
+	return peer, len(added) > 0 || up || moved, nil
 }
 
 // quietIPv6 keeps a device without IPv6 addresses from making itself one: each of a

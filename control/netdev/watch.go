@@ -33,9 +33,18 @@ func Watch(ctx context.Context) (<-chan struct{}, error) {
 	return changed, nil
 }
 
-// subscribe opens a socket that receives what happens in the calling thread's
-// network namespace.
-func subscribe(buffer int) (events *os.File, err error) {
+// subscribe opens a socket that receives all that Watch tells of.
+func subscribe(buffer int) (*os.File, error) {
+	return subscribeTo(
+		buffer, unix.RTNLGRP_LINK,
+		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
+		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
+	)
+}
+
+// subscribeTo opens a socket that receives what happens in the calling thread's
+// network namespace, as far as the multicast groups tell.
+func subscribeTo(buffer int, groups ...int) (events *os.File, err error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("watch network: %w", err)
@@ -49,15 +58,11 @@ func subscribe(buffer int) (events *os.File, err error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, buffer); err != nil {
 		return nil, fmt.Errorf("watch network: set buffer: %w", err)
 	}
-	var groups uint32
-	for _, group := range []int{
-		unix.RTNLGRP_LINK,
-		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV6_IFADDR,
-		unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE,
-	} {
-		groups |= 1 << (group - 1)
+	var mask uint32
+	for _, group := range groups {
+		mask |= 1 << (group - 1)
 	}
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: groups}); err != nil {
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: mask}); err != nil {
 		return nil, fmt.Errorf("watch network: %w", err)
 	}
 	return events, nil

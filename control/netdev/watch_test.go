@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -232,6 +234,7 @@ func TestRoutes(t *testing.T) {
 	for _, route := range []string{
 		"default via 172.30.0.9", "0.0.0.0/1 via 172.30.0.9", "128.0.0.0/1 via 172.30.0.9",
 		"10.1.0.0/16 via 172.30.0.9", "10.2.0.0/16 via 172.30.0.9 table 77", "blackhole 10.3.0.0/16",
+		"10.4.0.0/16 nexthop via 172.30.0.9 nexthop via 172.30.0.8",
 		"fd00:77::/64 dev br0", "2000::/3 dev br0",
 	} {
 		runIP(t, threadNetns, "route add "+route)
@@ -241,7 +244,7 @@ func TestRoutes(t *testing.T) {
 		t.Fatal(err)
 	}
 	have := make(map[string]bool)
-	for _, r := range routes {
+	for _, r := range Destinations(routes) {
 		have[r.String()] = true
 	}
 	for _, want := range []string{"10.1.0.0/16", "10.2.0.0/16", "10.3.0.0/16", "172.30.0.0/24", "172.30.0.1/32", "fd00:77::/64"} {
@@ -254,7 +257,22 @@ func TestRoutes(t *testing.T) {
 			t.Errorf("%s is in %v", not, routes)
 		}
 	}
-	if len(have) != len(routes) {
+	if again := slices.Compact(slices.Clone(routes)); len(again) != len(routes) {
 		t.Errorf("some are there twice: %v", routes)
+	}
+	br0 := linkIn(t, threadNetns, "br0").Index
+	for _, want := range []Route{
+		{Dst: netip.MustParsePrefix("10.1.0.0/16"), Device: br0, Gateway: netip.MustParseAddr("172.30.0.9"), Main: true},
+		{Dst: netip.MustParsePrefix("10.2.0.0/16"), Device: br0, Gateway: netip.MustParseAddr("172.30.0.9")},
+		{Dst: netip.MustParsePrefix("10.3.0.0/16"), Main: true},
+		{Dst: netip.MustParsePrefix("10.4.0.0/16"), Device: br0, Gateway: netip.MustParseAddr("172.30.0.8"), Main: true},
+		{Dst: netip.MustParsePrefix("10.4.0.0/16"), Device: br0, Gateway: netip.MustParseAddr("172.30.0.9"), Main: true},
+		{Dst: netip.MustParsePrefix("172.30.0.0/24"), Device: br0, Main: true},
+		{Dst: netip.MustParsePrefix("172.30.0.1/32"), Device: br0, Local: true},
+		{Dst: netip.MustParsePrefix("fd00:77::/64"), Device: br0, Main: true},
+	} {
+		if !slices.Contains(routes, want) {
+			t.Errorf("%+v is missing in %+v", want, routes)
+		}
 	}
 }

@@ -59,6 +59,10 @@ func full() State {
 				Addresses: []netip.Prefix{netip.MustParsePrefix("172.18.0.2/16"), netip.MustParsePrefix("fd00::2/64")},
 				MAC:       "02:42:ac:12:00:02", HostInterface: "eb0123456789a", HostMAC: "02:00:00:00:00:01",
 			}},
+			Way: "default", Allow: []PortAllow{{
+				Proto: "tcp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 8080, Port: 80,
+				Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+			}},
 			Process: &Process{PID: 42, Start: 1 << 60, Boot: "b"},
 			Created: time.Unix(1700000001, 5).UTC(),
 		}},

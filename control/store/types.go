@@ -60,7 +60,12 @@ type Sandbox struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Attachments []Attachment      `json:"attachments"`
 	Process     *Process          `json:"process,omitempty"` // its end removes the sandbox; nil: nothing does
-	Created     time.Time         `json:"created,omitzero"`
+	// Way and Allow are of an engine's containers alone: the network by which the
+	// default route leads, the last one known while the container is stopped, and who
+	// may connect to the ports that the engine publishes, also while it does not.
+	Way     string      `json:"way,omitempty"`
+	Allow   []PortAllow `json:"allow,omitempty"`
+	Created time.Time   `json:"created,omitzero"`
 }
 
 // Attachment is one interface of a sandbox on one network.
@@ -71,6 +76,15 @@ type Attachment struct {
 	MAC           string         `json:"mac"`
 	HostInterface string         `json:"host_interface"`
 	HostMAC       string         `json:"host_mac,omitempty"`
+}
+
+// PortAllow is who may connect to a port of a container that an engine publishes.
+type PortAllow struct {
+	Proto    string         `json:"proto"`
+	HostIP   netip.Addr     `json:"host_ip"`
+	HostPort uint16         `json:"host_port"` // the first of a range, as it was published last
+	Port     uint16         `json:"port"`      // of the container
+	Allow    []netip.Prefix `json:"allow"`
 }
 
 // Process names one process for good: a pid alone can be given to another.
@@ -87,7 +101,7 @@ type Publish struct {
 	HostPort    uint16         `json:"host_port"`
 	HostPortEnd uint16         `json:"host_port_end"` // inclusive
 	Sandbox     string         `json:"sandbox"`
-	Network     string         `json:"network"`
+	Network     string         `json:"network"` // empty: that of the default route of an engine's container
 	Port        uint16         `json:"port"`
 	PortEnd     uint16         `json:"port_end"`        // inclusive
 	Allow       []netip.Prefix `json:"allow,omitempty"` // empty: anyone

@@ -1,0 +1,187 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// sweepers is how many things are asked about at once after a list. Events
+	// are not held up by it.
+	sweepers = 8
+	// patience is how long a list waits for the answer about one container.
+	// Docker holds it back while that container starts.
+	patience = 100 * time.Millisecond
+	// again is when a question that Docker could not answer is asked again.
+	again = time.Second
+)
+
+// connection keeps what is known up to date for as long as Docker answers.
+type connection struct {
+	client *client
+	known  *known
+	log    *slog.Logger
+
+	networks   *lookups
+	containers *lookups
+
+	mu     sync.Mutex
+	listed map[string]func() // by ID: notes what the last list said, if nothing else is known
+}
+
+// connect makes a connection whose questions end with the context. The caller
+// has to cancel it and then to close the connection.
+func connect(ctx context.Context, socket string, k *known, log *slog.Logger) *connection {
+	c := &connection{client: newClient(socket), known: k, log: log}
+	c.networks = newLookups(func(id string) { c.lookNetwork(ctx, id) })
+	c.containers = newLookups(func(id string) { c.lookContainer(ctx, id) })
+	return c
+}
+
+func (c *connection) close() {
+	c.networks.stop()
+	c.containers.stop()
+	c.client.close()
+}
+
+// follow reads events until the stream breaks.
+func (c *connection) follow(events io.Reader) error {
+	for decoder := json.NewDecoder(events); ; {
+		var e event
+		if err := decoder.Decode(&e); errors.Is(err, io.EOF) {
+			return errors.New("read events: Docker ended the stream")
+		} else if err != nil {
+			return fmt.Errorf("read events: %w", err)
+		}
+		switch e.Type {
+		case "container":
+			c.containers.start(e.Actor.ID)
+		case "network":
+			// To connect a container changes the container, not the network.
+			if container := e.Actor.Attributes["container"]; container != "" {
+				c.containers.start(container)
+				continue
+			}
+			c.networks.start(e.Actor.ID)
+		}
+	}
+}
+
+// list asks for all that Docker has, and about all of that and of what was known
+// before. An answer that takes its time is not waited for.
+func (c *connection) list(ctx context.Context) error {
+	short, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	networks, err := get[[]networkReply](short, c.client, "/networks")
+	if err != nil {
+		return err
+	}
+	containers, err := get[[]summaryReply](short, c.client, "/containers/json?all=true")
+	if err != nil {
+		return err
+	}
+	listed := map[string]func(){}
+	networkIDs := ids(c.known, c.known.networks)
+	for _, reply := range networks {
+		if network, ok := readNetwork(reply); ok {
+			networkIDs = append(networkIDs, reply.ID)
+			listed[reply.ID] = func() { add(c.known, c.known.networks, reply.ID, network) }
+		}
+	}
+	containerIDs := ids(c.known, c.known.containers)
+	for _, reply := range containers {
+		containerIDs = append(containerIDs, reply.ID)
+		listed[reply.ID] = func() { add(c.known, c.known.containers, reply.ID, readSummary(reply)) }
+	}
+	c.mu.Lock()
+	c.listed = listed
+	c.mu.Unlock()
+	c.sweep(ctx, c.networks, networkIDs)
+	c.sweep(ctx, c.containers, containerIDs)
+	return ctx.Err()
+}
+
+// sweep asks about each thing, a few at a time.
+func (c *connection) sweep(ctx context.Context, l *lookups, all []string) {
+	slices.Sort(all)
+	var group errgroup.Group
+	group.SetLimit(sweepers)
+	for _, id := range slices.Compact(all) {
+		group.Go(func() error {
+			select {
+			case <-l.start(id):
+			case <-time.After(patience):
+				c.fallBack(id)
+			case <-ctx.Done():
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // none fails
+}
+
+// fallBack notes what the list said of a thing if nothing better is known.
+func (c *connection) fallBack(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if note := c.listed[id]; note != nil {
+		note()
+	}
+}
+
+// gone takes back what the list said of a thing.
+func (c *connection) gone(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.listed, id)
+}
+
+func (c *connection) lookNetwork(ctx context.Context, id string) {
+	reply, err := get[networkReply](ctx, c.client, "/networks/"+url.PathEscape(id))
+	switch {
+	case errors.Is(err, errGone):
+		c.gone(id)
+		drop(c.known, c.known.networks, id)
+	case err != nil:
+		c.retry(ctx, c.networks, id, err)
+	default:
+		if network, ok := readNetwork(reply); ok {
+			put(c.known, c.known.networks, id, network)
+		}
+	}
+}
+
+// lookContainer may wait long for its answer: Docker gives none while the
+// container starts.
+func (c *connection) lookContainer(ctx context.Context, id string) {
+	reply, err := get[containerReply](ctx, c.client, "/containers/"+url.PathEscape(id)+"/json")
+	switch {
+	case errors.Is(err, errGone):
+		c.gone(id)
+		drop(c.known, c.known.containers, id)
+	case err != nil:
+		c.retry(ctx, c.containers, id, err)
+	default:
+		put(c.known, c.known.containers, id, readContainer(reply))
+	}
+}
+
+// retry asks once more in a while, as long as the connection lasts.
+func (c *connection) retry(ctx context.Context, l *lookups, id string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	c.log.Debug("Docker gave no answer; it is asked again", "id", id, "error", err)
+	c.fallBack(id)
+	time.AfterFunc(again, func() { l.start(id) })
+}
