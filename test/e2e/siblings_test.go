@@ -20,14 +20,17 @@ func wildcardSockets(t *testing.T, flags ...string) {
 		w.agent.Ebnet("network", "create", name)
 	}
 	web := w.agent.Create("web", "--network", "one", "--network", "two", "--network", "three")
-	web.AnswerTCP("web", ":7000")
-	web.AnswerUDP("web", ":7000")
 	askers := map[string]interface {
 		Ask(network, remote string) (lab.Reply, error)
 	}{"the outside": w.client, "the host": w.host, "itself": web}
 	for i, name := range []string{"one", "two", "three"} {
-		w.agent.Ebnet("publish", fmt.Sprintf("%d:7000", 8080+i), "--to", "web", "--network", name)
-		w.agent.Ebnet("publish", fmt.Sprintf("%d:7000/udp", 8080+i), "--to", "web", "--network", name)
+		// One port each: by the same port of two networks a client that stays on its own
+		// port could not be told from itself.
+		port := fmt.Sprintf(":%d", 7000+i)
+		web.AnswerTCP("web", port)
+		web.AnswerUDP("web", port)
+		w.agent.Ebnet("publish", fmt.Sprintf("%d%s", 8080+i, port), "--to", "web", "--network", name)
+		w.agent.Ebnet("publish", fmt.Sprintf("%d%s/udp", 8080+i, port), "--to", "web", "--network", name)
 		askers["a sandbox on "+name] = w.agent.Create("peer-"+name, "--network", name)
 	}
 	for who, from := range askers {
