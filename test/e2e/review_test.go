@@ -41,9 +41,7 @@ func TestRenamedLinks(t *testing.T) {
 		if after := index(); after != before {
 			t.Errorf("%s: the link is another one: %s, before %s", what, after, before)
 		}
-		if st := w.agent.Status(); len(st.Problems) != 0 {
-			t.Errorf("%s: problems %q", what, st.Problems)
-		}
+		noProblems(t, w)
 	}
 	w.host.IP("link", "set", link, "name", "other0")
 	restored("host side")
@@ -122,9 +120,18 @@ func TestBridgeRoutes(t *testing.T) {
 	if err := whole(); err != nil {
 		t.Errorf("after the start: %v", err)
 	}
-	if st := w.agent.Status(); len(st.Problems) != 0 {
-		t.Errorf("problems %q", st.Problems)
-	}
+	noProblems(t, w)
+}
+
+// noProblems waits until the agent has seen that all is well.
+func noProblems(t *testing.T, w *world) {
+	t.Helper()
+	lab.Eventually(t, 2*wait, func() error {
+		if st := w.agent.Status(); len(st.Problems) != 0 {
+			return errStill(fmt.Sprintf("problems %q", st.Problems))
+		}
+		return nil
+	})
 }
 
 // A route for exactly a network's subnet that leads elsewhere is told of.
