@@ -109,6 +109,7 @@ func (a *Agent) withdrawChanged(old, next desired) error {
 // publishChanged writes the publishes that were not wanted before, or led elsewhere.
 func (a *Agent) publishChanged(old desired) error {
 	var errs []error
+	var published []datapath.Publish
 	for key, p := range a.want.publishes {
 		want, active := activeEntry(p, a.want)
 		if !active {
@@ -118,8 +119,13 @@ func (a *Agent) publishChanged(old desired) error {
 			continue
 		}
 		a.log.Debug("published", "ports", hostSide(p), "sandbox", p.Sandbox, "to", want.Target)
-		errs = append(errs, a.applyPublish(p, &undo{}))
+		err := a.applyPublish(p, &undo{})
+		if err == nil {
+			published = append(published, want)
+		}
+		errs = append(errs, err)
 	}
+	a.endUnanswered(published...)
 	return errors.Join(errs...)
 }
 

@@ -3,6 +3,7 @@ package control
 import (
 	"errors"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -35,18 +36,22 @@ func (a *Agent) endHostSockets(p datapath.Publish) error {
 	return err
 }
 
-// endUnanswered ends the connections that came before a port was published, and that
-// the engine's socket, which only holds the port, has taken and will never answer: so
-// their clients know that they have to try again.
-func (a *Agent) endUnanswered(p datapath.Publish) {
-	if !p.Held || p.Proto != datapath.TCP {
+// endUnanswered ends the connections that came before ports were published, and that
+// the engine's sockets, which only hold the ports, have taken and will never answer: so
+// their clients know that they have to try again. It looks at all of the host's sockets,
+// so it is asked once for all that is published together.
+func (a *Agent) endUnanswered(published ...datapath.Publish) {
+	held := slices.DeleteFunc(published, func(p datapath.Publish) bool { return !p.Held || p.Proto != datapath.TCP })
+	if len(held) == 0 {
 		return
 	}
-	n, err := a.links.DestroySockets(uint8(p.Proto), func(s netdev.Socket) bool {
-		return s.Waiting && s.Port >= p.HostPort && s.Port <= p.HostPortEnd
+	n, err := a.links.DestroySockets(uint8(datapath.TCP), func(s netdev.Socket) bool {
+		return s.Waiting && slices.ContainsFunc(held, func(p datapath.Publish) bool {
+			return s.Port >= p.HostPort && s.Port <= p.HostPortEnd
+		})
 	})
 	if n > 0 || err != nil {
-		a.log.Debug("ended connections that came before the port was published", "ports", p.String(), "sockets", n, "error", err)
+		a.log.Debug("ended connections that came before their ports were published", "sockets", n, "error", err)
 	}
 }
 

@@ -62,3 +62,22 @@ func TestUnansweredConnectionsEnd(t *testing.T) {
 		t.Errorf("sockets %v ended, want 1 and 4", w.destroyed)
 	}
 }
+
+// An engine's ports end such connections as they are adopted, and when a reconcile
+// brings them back.
+func TestAdoptionEndsUnanswered(t *testing.T) {
+	w := newWorld(t)
+	w.dockerWorld()
+	a := w.agent()
+	w.sockets = []netdev.Socket{{Cookie: 1, Port: 8080, Waiting: true}}
+	a.Adopt(w.webWorld())
+	if !slices.Equal(w.destroyed, []uint64{1}) {
+		t.Errorf("adopted: sockets %v ended, want 1", w.destroyed)
+	}
+	w.destroyed = nil
+	clear(w.publishes)
+	a.reconcile()
+	if !slices.Equal(w.destroyed, []uint64{1}) {
+		t.Errorf("brought back: sockets %v ended, want 1", w.destroyed)
+	}
+}

@@ -133,9 +133,8 @@ func (a *Agent) applyPublish(p store.Publish, back *undo) error {
 	}
 	back.push(func() error { return a.withdrawPublish(p, a.want.sandboxes[p.Sandbox]) })
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.live.publishes[p.Key()] = written.Slot
-	a.mu.Unlock()
-	a.endUnanswered(written)
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (p *pass) published() {
 		p.repaired("publish", entry.String())
 	}
 	p.allowed(slots)
+	var added []datapath.Publish
 	for _, key := range add {
 		entry, err := p.fwd.Publish(want[key], p.want.publishes[key].Allow)
 		if err != nil {
@@ -45,9 +46,10 @@ func (p *pass) published() {
 			continue
 		}
 		slots[key] = entry.Slot
-		p.endUnanswered(entry)
+		added = append(added, entry)
 		p.repaired("publish", entry.String())
 	}
+	p.endUnanswered(added...)
 	p.mu.Lock()
 	p.live.publishes = slots
 	p.mu.Unlock()
