@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/ebnet/ebnet/control/engine"
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
 )
@@ -49,7 +50,11 @@ func (a *Agent) Adopt(world engine.World) {
 	a.busy.Store(time.Now().UnixNano())
 	if a.loaded {
 		a.adopt()
-		a.wake() // for what can wait: the store, the host's addresses, what has gone
+		a.wake() // for what can wait: the host's addresses, what has gone
+		select {
+		case a.news <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -93,11 +98,11 @@ func (a *Agent) become(next desired) error {
 func (a *Agent) withdrawChanged(old, next desired) error {
 	var errs []error
 	for key, p := range old.publishes {
-		have, active := activeEntry(p, old)
+		have, active, _ := old.entry(p)
 		if !active {
 			continue
 		}
-		if want, wanted := activeEntry(next.publishes[key], next); wanted && want == have {
+		if want, wanted, _ := next.entry(next.publishes[key]); wanted && want == have {
 			continue
 		}
 		a.log.Debug("withdrawn", "ports", hostSide(p), "sandbox", p.Sandbox)
@@ -111,11 +116,11 @@ func (a *Agent) publishChanged(old desired) error {
 	var errs []error
 	var published []datapath.Publish
 	for key, p := range a.want.publishes {
-		want, active := activeEntry(p, a.want)
+		want, active, _ := a.want.entry(p)
 		if !active {
 			continue
 		}
-		if have, was := activeEntry(old.publishes[key], old); was && have == want {
+		if have, was, _ := old.entry(old.publishes[key]); was && have == want {
 			continue
 		}
 		a.log.Debug("published", "ports", hostSide(p), "sandbox", p.Sandbox, "to", want.Target)
@@ -127,17 +132,6 @@ func (a *Agent) publishChanged(old desired) error {
 	}
 	a.endUnanswered(published...)
 	return errors.Join(errs...)
-}
-
-// activeEntry is a publish as the datapath is to know it. One to a container that
-// is stopped is not active.
-func activeEntry(p store.Publish, d desired) (datapath.Publish, bool) {
-	sb, ok := d.sandboxes[p.Sandbox]
-	if !ok {
-		return datapath.Publish{}, false
-	}
-	entry, err := publishEntry(p, sb)
-	return entry, err == nil
 }
 
 // registerChanged gives the host ports of publishes that are not wanted any more
@@ -189,13 +183,24 @@ func (a *Agent) enterNetworks(old desired) error {
 		}
 		a.setBridge(n.Name, bridge.Index)
 		n = a.learnGateway(n, bridge)
-		errs = append(errs, a.fwd.PutNetwork(a.networkEntry(n, bridge.Index)))
-		for link := range maps.Values(links) {
-			if link.Master == bridge.Index && isGuest(link) {
-				errs = append(errs, a.takeIn(link, n))
-			}
+		errs = append(errs, a.fwd.PutNetwork(a.networkEntry(n, bridge.Index)), a.takeInPorts(n, bridge, links))
+	}
+	errs = append(errs, a.setHostAddrs(links)) // the bridges' own, which containers answer
+	for _, n := range fresh {
+		if bridge, ok := links[n.Bridge]; ok && bridge.Index == a.live.bridges[n.Name] {
+			errs = append(errs, a.guardBridge(n, bridge.Index))
 		}
-		errs = append(errs, a.guardBridge(n, bridge.Index))
+	}
+	return errors.Join(errs...)
+}
+
+// takeInPorts takes in the containers that are on an engine's bridge.
+func (a *Agent) takeInPorts(n store.Network, bridge netdev.LinkInfo, links map[string]netdev.LinkInfo) error {
+	var errs []error
+	for link := range maps.Values(links) {
+		if link.Master == bridge.Index && isGuest(link) {
+			errs = append(errs, a.takeIn(link, n))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -43,7 +43,7 @@ func TestArrivalsDoNotWait(t *testing.T) {
 	}
 	a.ops.Unlock()
 	p := &pass{Agent: a}
-	if err := p.observe(); err != nil {
+	if _, err := p.observe(); err != nil {
 		t.Fatal(err)
 	}
 	delete(p.have.links, link.Name) // as if it had come while the kernel was read
@@ -75,5 +75,18 @@ func TestArrivalsDoNotWait(t *testing.T) {
 	a.linkComes(netdev.LinkEvent{Link: late})
 	if len(w.endpoints) != 1 {
 		t.Error("something is written after the end")
+	}
+}
+
+// TestSavedSoon: what Docker has is in the store before a reconcile.
+func TestSavedSoon(t *testing.T) {
+	w := newWorld(t)
+	w.webWorld()
+	a := w.agent()
+	a.Adopt(w.dockerWorld(container("late", "bridge 172.17.0.3/16")))
+	a.saveSoon()
+	state, err := a.store.State()
+	if err != nil || len(state.Sandboxes) != 1 || state.Sandboxes[0].Name != "docker/late" || a.adopted.unsaved {
+		t.Errorf("stored %+v, %v", state.Sandboxes, err)
 	}
 }

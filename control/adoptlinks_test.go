@@ -87,8 +87,8 @@ func TestTakenInWithoutLoss(t *testing.T) {
 	}
 }
 
-// TestNewNetwork: its containers are taken in with it, and before the bridge's
-// program refuses what has none.
+// TestNewNetwork: its containers are taken in with it, and its gateway is known as the
+// host's, before the bridge's program refuses what has neither.
 func TestNewNetwork(t *testing.T) {
 	w := newWorld(t)
 	w.dockerWorld()
@@ -101,7 +101,7 @@ func TestNewNetwork(t *testing.T) {
 	world.Networks = append(world.Networks, front)
 	w.arm(0, false)
 	a.Adopt(world)
-	if got := fmt.Sprint(w.calls); got != "[network endpoint attach attach]" || len(w.programs[link.Index]) == 0 {
+	if got := fmt.Sprint(w.calls); got != "[network endpoint attach host addresses attach]" || len(w.programs[link.Index]) == 0 {
 		t.Errorf("did %s", got)
 	}
 	var n api.Network

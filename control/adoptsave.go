@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"encoding/json"
+	"time"
 
 	"github.com/ebnet/ebnet/control/store"
 )
@@ -25,6 +26,36 @@ func (a *Agent) save() error {
 	}
 	a.adopted.unsaved = false
 	return nil
+}
+
+// keepSaved saves what the engine has soon after it has come, until done: reconciles may
+// have to wait longer than that may be unknown to the next agent.
+func (a *Agent) keepSaved(done <-chan struct{}) {
+	for {
+		select {
+		case <-done:
+			return
+		case <-a.news:
+		}
+		began := time.Now()
+		a.saveSoon()
+		select {
+		case <-done:
+			return
+		case <-time.After(10 * time.Since(began)): // containers have their turn, too
+		}
+	}
+}
+
+func (a *Agent) saveSoon() {
+	a.ops.Lock()
+	defer a.ops.Unlock()
+	if a.closed || !a.loaded {
+		return
+	}
+	if err := a.save(); err != nil {
+		a.log.Error("not stored what Docker has, reconciling", "error", err)
+	}
 }
 
 // diffDesired is the change that makes one state of another.

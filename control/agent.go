@@ -65,7 +65,8 @@ type Agent struct {
 	adopted adopted      // guarded by ops
 	busy    atomic.Int64 // when a container last came or went, as Unix time in ns
 	lane    *lane
-	engine  Engine // nil: none
+	news    chan struct{} // the engine has something that is to be stored
+	engine  Engine        // nil: none
 	// mu guards what follows. It is written with both held, so that the holder
 	// of either may read; and held for moments only, so that reading never waits
 	// for the kernel.
@@ -121,6 +122,7 @@ func New(o Options) *Agent {
 		dockerRules:   firewall.DockerRules,
 		adopted:       adopted{guests: map[int]guest{}},
 		lane:          newLane(),
+		news:          make(chan struct{}, 1),
 		purgePrograms: loader.Purge,
 		registry:      hostports.New(),
 		endProcesses: func(list func() ([]int, error)) error {

@@ -32,6 +32,7 @@ func (a *Agent) guard(done <-chan struct{}, every time.Duration) {
 			case <-time.After(settle):
 			}
 		}
+		a.awaitQuiet(done, guardEvery)
 		if tried.due(a.lost(), time.Now(), a.opt.Interval) || a.rulesTurned() {
 			a.reconcile()
 		}

@@ -113,12 +113,8 @@ func (a *Agent) target(name string) (store.Sandbox, error) {
 // applyPublish writes a publish that is wanted into the datapath. That to an engine's
 // container which does not run has to wait for it.
 func (a *Agent) applyPublish(p store.Publish, back *undo) error {
-	sb := a.want.sandboxes[p.Sandbox]
-	entry, err := publishEntry(p, sb)
-	if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
-		return nil
-	}
-	if err != nil {
+	entry, active, err := a.want.entry(p)
+	if err != nil || !active {
 		return err
 	}
 	written, err := a.fwd.Publish(entry, p.Allow)
@@ -136,6 +132,17 @@ func (a *Agent) applyPublish(p store.Publish, back *undo) error {
 	defer a.mu.Unlock()
 	a.live.publishes[p.Key()] = written.Slot
 	return nil
+}
+
+// entry is a publish as the datapath is to know it. One to an engine's container that is
+// stopped is not active, which is no error.
+func (d desired) entry(p store.Publish) (entry datapath.Publish, active bool, err error) {
+	sb := d.sandboxes[p.Sandbox]
+	entry, err = publishEntry(p, sb)
+	if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
+		return entry, false, nil
+	}
+	return entry, err == nil, err
 }
 
 // errNoAddress says that a sandbox is not there for a publish to lead to.

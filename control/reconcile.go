@@ -60,9 +60,10 @@ func (a *Agent) reconcile() {
 	if len(a.adopted.problems) > 0 {
 		a.adopt() // what was in the way may have gone
 	}
-	if err := p.observe(); err != nil {
+	whole, err := p.observe()
+	if err != nil {
 		p.fail("read the kernel's state", err)
-	} else if !p.repair() {
+	} else if !whole || !p.repair() {
 		a.wake()
 		return
 	}
@@ -136,11 +137,20 @@ func (p *pass) repaired(kind, what string) {
 	p.repairs[kind]++
 }
 
-// observe reads all that the kernel has.
-func (p *pass) observe() error {
-	if err := p.observeLinks(); err != nil {
-		return err
+// observe reads all that the kernel has, or gives way in between.
+func (p *pass) observe() (whole bool, err error) {
+	for _, step := range []func() error{p.observeLinks, p.observeNetns, p.observePrograms, p.observeMaps} {
+		if p.givesWay() {
+			return false, nil
+		}
+		if err := step(); err != nil {
+			return true, err
+		}
 	}
+	return true, nil
+}
+
+func (p *pass) observeNetns() error {
 	names, err := p.links.ListNetns()
 	if err != nil {
 		return err
@@ -149,6 +159,10 @@ func (p *pass) observe() error {
 	for _, name := range names {
 		p.have.netns[name] = true
 	}
+	return nil
+}
+
+func (p *pass) observePrograms() error {
 	attached, err := p.programs.Attached()
 	if err != nil {
 		return err
@@ -158,6 +172,11 @@ func (p *pass) observe() error {
 	for _, at := range attached {
 		p.have.programs[at.Ifindex] = append(p.have.programs[at.Ifindex], at)
 	}
+	return nil
+}
+
+// observeMaps reads what the datapath has been told.
+func (p *pass) observeMaps() error {
 	endpoints, err := p.fwd.Endpoints()
 	if err != nil {
 		return err
@@ -216,7 +235,7 @@ func (a *Agent) keep(done <-chan struct{}, changed <-chan struct{}) {
 			return
 		case <-time.After(settle):
 		}
-		a.awaitQuiet(done)
+		a.awaitQuiet(done, 3*time.Second)
 		began := time.Now()
 		a.reconcile()
 		// Many changes in a row, such as a thousand sandboxes being made, must not

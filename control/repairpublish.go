@@ -1,7 +1,6 @@
 package control
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -15,13 +14,11 @@ import (
 func (p *pass) published() {
 	want := map[store.PublishKey]datapath.Publish{}
 	for key, pub := range p.want.publishes {
-		sb := p.want.sandboxes[pub.Sandbox]
-		entry, err := publishEntry(pub, sb)
-		if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
-			continue // it does not run
-		}
+		entry, active, err := p.want.entry(pub)
 		if err != nil {
 			p.fail("repair publish", err)
+		}
+		if !active {
 			continue
 		}
 		want[key] = entry

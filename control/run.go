@@ -56,6 +56,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	go func() { defer close(done); a.keep(ctx.Done(), changed) }()
 	go a.guard(ctx.Done(), guardEvery)
 	go a.sweep(ctx)
+	go a.keepSaved(ctx.Done())
 	go a.reassure(ctx)
 
 	var purged, all bool

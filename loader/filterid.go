@@ -36,7 +36,7 @@ func (l *Loader) lostFilters() ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("look for the %s filter of device %d: %w", at.dir, at.ifindex, err)
 		}
-		if have != want {
+		if have != want && isThere(at.ifindex) {
 			out = append(out, fmt.Sprintf("clsact-%s-%d", at.dir, at.ifindex))
 		}
 	}

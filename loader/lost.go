@@ -1,12 +1,15 @@
 package loader
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	stdmaps "maps"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 )
 
 // Lost is what others have taken away.
@@ -18,8 +21,7 @@ type Lost struct {
 }
 
 // Lost looks whether all that was attached and pinned still is. It changes nothing
-// and is cheap enough to be asked all the time. A device that has gone has lost its
-// programs until Detach.
+// and is cheap enough to be asked all the time. A device that has gone has lost nothing.
 func (l *Loader) Lost() (Lost, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -133,7 +135,24 @@ func (g pinGroup) missing() ([]string, error) {
 	return out, nil
 }
 
-// off are the links that hold no program on what they were made for.
+// isThere says whether a device exists. The kernel's lock of all devices, for which
+// others may be waiting, is not needed for that.
+func isThere(ifindex int) bool {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return true
+	}
+	defer unix.Close(fd)
+	request, err := unix.NewIfreq("")
+	if err != nil {
+		return true
+	}
+	request.SetUint32(uint32(ifindex))
+	return !errors.Is(unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request), unix.ENODEV)
+}
+
+// off are the links that hold no program on what they were made for, unless that is
+// gone.
 func (ls *links) off() ([]string, error) {
 	var out []string
 	for name, l := range ls.held {
@@ -142,7 +161,7 @@ func (ls *links) off() ([]string, error) {
 			return nil, fmt.Errorf("read link %s: %w", name, err)
 		}
 		_, ifindex, tcx := parseTCXPin(name)
-		if tcx && !isOnDevice(info, ifindex) || !tcx && !isOnCgroup(info) {
+		if tcx && !isOnDevice(info, ifindex) && isThere(ifindex) || !tcx && !isOnCgroup(info) {
 			out = append(out, name)
 		}
 	}

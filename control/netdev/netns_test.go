@@ -77,6 +77,7 @@ func TestNamedNetnsWithIP(t *testing.T) {
 // ones ever, which race for it.
 func TestNetnsDirIsOneSharedMount(t *testing.T) {
 	needRoot(t)
+	crowd := fmt.Sprintf("crowd%d-", os.Getpid()) // the machine's are in the list of mounts, too
 	for round := range 20 {
 		if err := unix.Unmount(netnsDir, unix.MNT_DETACH); err != nil && err != unix.EINVAL && err != unix.ENOENT {
 			t.Fatal(err)
@@ -86,19 +87,19 @@ func TestNetnsDirIsOneSharedMount(t *testing.T) {
 		for i := range 8 {
 			all.Go(func() {
 				<-start
-				if _, err := CreateNetns(fmt.Sprint("n", i)); err != nil {
+				if _, err := CreateNetns(fmt.Sprint(crowd, i)); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 		close(start)
 		all.Wait()
-		dirs, spaces := netnsMounts(t)
+		dirs, spaces := netnsMounts(t, crowd)
 		if dirs != 1 || spaces != 8 {
 			t.Errorf("round %d: %s is mounted %d times with %d namespaces, want 1 with 8", round, netnsDir, dirs, spaces)
 		}
 		for i := range 8 {
-			if err := DeleteNetns(fmt.Sprint("n", i)); err != nil {
+			if err := DeleteNetns(fmt.Sprint(crowd, i)); err != nil {
 				t.Error(err)
 			}
 		}
@@ -106,8 +107,9 @@ func TestNetnsDirIsOneSharedMount(t *testing.T) {
 }
 
 // netnsMounts counts how often the folder is mounted, which has to be shared, and
-// the namespaces in it. Below the tests' own /run the machine's may be hidden.
-func netnsMounts(t *testing.T) (dirs, spaces int) {
+// the namespaces in it whose names begin so. Below the tests' own /run the machine's may
+// be hidden.
+func netnsMounts(t *testing.T, prefix string) (dirs, spaces int) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/thread-self/mountinfo")
 	if err != nil {
@@ -121,7 +123,7 @@ func netnsMounts(t *testing.T) (dirs, spaces int) {
 			if !strings.HasPrefix(f[6], "shared:") {
 				t.Errorf("not shared: %s", line)
 			}
-		case strings.HasPrefix(f[4], netnsDir+"/n"):
+		case strings.HasPrefix(f[4], netnsDir+"/"+prefix):
 			spaces++
 		}
 	}

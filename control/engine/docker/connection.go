@@ -32,8 +32,9 @@ type connection struct {
 	known  *known
 	log    *slog.Logger
 
-	networks   *lookups
-	containers *lookups
+	networks   *lookups[string]
+	containers *lookups[string]
+	arrivals   *lookups[place]
 
 	mu     sync.Mutex
 	listed map[string]func() // by ID: notes what the last list said, if nothing else is known
@@ -45,12 +46,14 @@ func connect(ctx context.Context, socket string, k *known, log *slog.Logger) *co
 	c := &connection{client: newClient(socket), known: k, log: log}
 	c.networks = newLookups(func(id string) { c.lookNetwork(ctx, id) })
 	c.containers = newLookups(func(id string) { c.lookContainer(ctx, id) })
+	c.arrivals = newLookups(func(at place) { c.lookArrival(ctx, at) })
 	return c
 }
 
 func (c *connection) close() {
 	c.networks.stop()
 	c.containers.stop()
+	c.arrivals.stop()
 	c.client.close()
 }
 
@@ -70,6 +73,9 @@ func (c *connection) follow(events io.Reader) error {
 			// To connect a container changes the container, not the network.
 			if container := e.Actor.Attributes["container"]; container != "" {
 				c.containers.start(container)
+				if e.Action == "connect" {
+					c.arrivals.start(place{e.Actor.ID, container})
+				}
 				continue
 			}
 			c.networks.start(e.Actor.ID)
@@ -112,7 +118,7 @@ func (c *connection) list(ctx context.Context) error {
 }
 
 // sweep asks about each thing, a few at a time.
-func (c *connection) sweep(ctx context.Context, l *lookups, all []string) {
+func (c *connection) sweep(ctx context.Context, l *lookups[string], all []string) {
 	slices.Sort(all)
 	var group errgroup.Group
 	group.SetLimit(sweepers)
@@ -177,7 +183,7 @@ func (c *connection) lookContainer(ctx context.Context, id string) {
 }
 
 // retry asks once more in a while, as long as the connection lasts.
-func (c *connection) retry(ctx context.Context, l *lookups, id string, err error) {
+func (c *connection) retry(ctx context.Context, l *lookups[string], id string, err error) {
 	if ctx.Err() != nil {
 		return
 	}

@@ -15,6 +15,8 @@ import (
 type container struct {
 	engine.Container
 	endpoints []endpoint
+	wished    map[string][]portBinding // the ports that it was created with
+	joins     int                      // how many networks it is on while it runs
 }
 
 type endpoint struct {
@@ -34,6 +36,7 @@ func readContainer(reply containerReply) container {
 		Running: reply.State.Running && !reply.State.Restarting,
 	}}
 	c.setMode(reply.HostConfig.NetworkMode)
+	c.wished, c.joins = reply.HostConfig.PortBindings, len(reply.NetworkSettings.Networks)
 	if !c.Running {
 		return c
 	}
@@ -112,6 +115,13 @@ func readEndpoints(networks map[string]endpointReply) []endpoint {
 		all[0].Default = all[0].gateway
 	}
 	return all
+}
+
+// addPrefix adds an address with its length behind a "/".
+func (e *endpoint) addPrefix(address string) {
+	if prefix, err := netip.ParsePrefix(address); err == nil {
+		e.Addresses = append(e.Addresses, prefix)
+	}
 }
 
 func (e *endpoint) addAddress(address string, length int) {

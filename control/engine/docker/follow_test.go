@@ -121,6 +121,31 @@ func TestContainerThatStarts(t *testing.T) {
 	}
 }
 
+// The ports that a container was created with lead to it as soon as its network knows its
+// address, until Docker says something else of it.
+func TestContainerArrives(t *testing.T) {
+	f := newFake(t, "26.1")
+	l := follow(t, f, time.Hour)
+	l.next()
+	id, path := f.container("done")
+	network, networkPath := f.network("front")
+	release := f.hold(path)
+	defer release()
+	connect := `{"Type":"network","Action":"connect","Actor":{"ID":"` + network + `","Attributes":{"container":"` + id + `"}}}` + "\n"
+	f.change(networkPath, `"Containers":{`, `"Containers":{"`+id+`":{"MacAddress":"02:42:0a:05:00:09","IPv4Address":"10.5.0.9/16"},`)
+	f.send(connect)
+	c, _ := containerOf(l.next(), "done")
+	var b strings.Builder
+	describeContainer(&b, c, "")
+	if got, want := b.String(), "container done running front=10.5.0.9/16,02:42:0a:05:00:09,default tcp:127.0.0.1:9999-9999:99-99\n"; got != want {
+		t.Errorf("before the answer: got %swant %s", got, want)
+	}
+	release()
+	if c, _ := containerOf(l.next(), "done"); c.Running || len(c.Ports) > 0 || len(c.Endpoints) > 0 {
+		t.Errorf("after the answer: %+v", c)
+	}
+}
+
 // A container of which only the list is known is in the first world, and the
 // answer about it completes it.
 func TestContainerThatStartsAtFirst(t *testing.T) {

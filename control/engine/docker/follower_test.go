@@ -47,7 +47,7 @@ func runEngine(t *testing.T, e *Engine, sink func(engine.World)) {
 		}
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		for _, left := range []string{"(*Engine).follow(", "(*lookups).run("} {
+		for _, left := range []string{"(*Engine).follow(", "(*lookups[...]).run("} {
 			if bytes.Contains(stacks, []byte("engine/docker."+left)) {
 				t.Errorf("%s goes on after Run has ended", left)
 			}

@@ -70,6 +70,24 @@ func add[T any](k *known, things map[string]T, id string, thing T) {
 	k.signal()
 }
 
+// find is one thing as it is known.
+func find[T any](k *known, things map[string]T, id string) (thing T, ok bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	thing, ok = things[id]
+	return thing, ok
+}
+
+// replace sets one thing of which nothing else was learned since it was found.
+func replace[T any](k *known, things map[string]T, id string, found, thing T) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now, ok := things[id]; ok && reflect.DeepEqual(now, found) {
+		things[id] = thing
+		k.signal()
+	}
+}
+
 // drop removes one thing, if it is there.
 func drop[T any](k *known, things map[string]T, id string) {
 	k.mu.Lock()

@@ -5,11 +5,11 @@ import "sync"
 // lookups are the questions to Docker about single things that are under way: at
 // most one for each ID at a time, and one more after it for all that wanted one
 // in the meantime. None waits for another.
-type lookups struct {
-	look func(id string) // asks about one thing and notes the answer
+type lookups[K comparable] struct {
+	look func(id K) // asks about one thing and notes the answer
 
 	mu      sync.Mutex
-	going   map[string]*lookup
+	going   map[K]*lookup
 	stopped bool
 	running sync.WaitGroup
 }
@@ -19,13 +19,13 @@ type lookup struct {
 	after chan struct{} // the same for the one after it; nil: none is wanted
 }
 
-func newLookups(look func(id string)) *lookups {
-	return &lookups{look: look, going: map[string]*lookup{}}
+func newLookups[K comparable](look func(id K)) *lookups[K] {
+	return &lookups[K]{look: look, going: map[K]*lookup{}}
 }
 
 // start asks about a thing. The channel is closed when an answer has been noted
 // that is younger than this call, or when there will be none.
-func (l *lookups) start(id string) <-chan struct{} {
+func (l *lookups[K]) start(id K) <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stopped {
@@ -46,7 +46,7 @@ func (l *lookups) start(id string) <-chan struct{} {
 }
 
 // run asks until nobody wants to know any more.
-func (l *lookups) run(id string, now *lookup) {
+func (l *lookups[K]) run(id K, now *lookup) {
 	for {
 		l.look(id)
 		if !l.next(id, now) {
@@ -56,7 +56,7 @@ func (l *lookups) run(id string, now *lookup) {
 }
 
 // next ends one question and says whether another is wanted.
-func (l *lookups) next(id string, now *lookup) bool {
+func (l *lookups[K]) next(id K, now *lookup) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	close(now.done)
@@ -73,7 +73,7 @@ func (l *lookups) next(id string, now *lookup) bool {
 
 // stop begins no more questions and waits for those under way, which the caller
 // has to cancel.
-func (l *lookups) stop() {
+func (l *lookups[K]) stop() {
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()

@@ -21,6 +21,14 @@ type networkReply struct {
 	Labels   map[string]string
 }
 
+// membersReply is what the inspection of one network says of the containers that are on
+// it, by their IDs, however far Docker is with starting them.
+type membersReply struct {
+	Name       string
+	Options    map[string]string
+	Containers map[string]struct{ MacAddress, IPv4Address, IPv6Address string }
+}
+
 type ipamConfig struct{ Subnet, IPRange, Gateway string }
 
 // containerReply is what the inspection of one container says.
@@ -31,7 +39,10 @@ type containerReply struct {
 	State   struct{ Running, Restarting bool }
 	Config  struct{ Labels map[string]string }
 
-	HostConfig struct{ NetworkMode string }
+	HostConfig struct {
+		NetworkMode  string
+		PortBindings map[string][]portBinding // as asked for: without a port, or with several to choose from
+	}
 
 	NetworkSettings struct {
 		SandboxKey string // stays when the container ends
@@ -73,8 +84,9 @@ type summaryReply struct {
 }
 
 type event struct {
-	Type  string // network or container
-	Actor struct {
+	Type   string // network or container
+	Action string
+	Actor  struct {
 		ID         string
 		Attributes map[string]string
 	}
