@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -14,37 +15,51 @@ import (
 
 func newAdoptCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "adopt --docker --dry-run",
-		Short: "Show what adopting Docker's networks would change",
-		Long: "Show what an agent with --docker would do to each of Docker's networks, containers and published ports.\n" +
-			"It reads Docker and the kernel itself and changes nothing; an agent may run or not.",
+		Use:   "adopt --docker [--remove-rules] [--dry-run]",
+		Short: "Show what adopting Docker's networks would change, or remove the rules that Docker leaves",
+		Long: "With --dry-run, show what an agent with --docker would do to each of Docker's networks, containers and published\n" +
+			"ports. It reads Docker and the kernel itself and changes nothing; an agent may run or not.\n\n" +
+			"With --remove-rules, remove the iptables rules that dockerd leaves behind when its iptables is turned off: its\n" +
+			"chains, and the rules in FORWARD, OUTPUT, PREROUTING and POSTROUTING that lead to them or have a bridge of\n" +
+			"Docker's in them. What others have in INPUT, in chains of their own and in DOCKER-USER stays. It prints what it\n" +
+			"removes, or with --dry-run would remove. It refuses while dockerd makes rules, or no agent serves Docker's networks.",
 		Args: socketArgs,
 	}
 	var socket socketFlag
 	addDocker(cmd.Flags(), &socket, "the Docker daemon at `SOCKET`")
-	dryRun := cmd.Flags().Bool("dry-run", false, "only show it, which is all that this command can do")
+	dryRun := cmd.Flags().Bool("dry-run", false, "only show it")
+	rules := cmd.Flags().Bool("remove-rules", false, "remove the iptables rules that dockerd has left")
 	output := addOutput(cmd, formatTable)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		switch {
 		case socket == "":
 			return usagef(cmd, "which engine? give --docker")
-		case !*dryRun:
-			return usagef(cmd, "\"ebnet agent --docker\" adopts, for as long as it runs: start that, or give --dry-run to see what it does")
+		case !*dryRun && !*rules:
+			return usagef(cmd, "\"ebnet agent --docker\" adopts, for as long as it runs: start that, "+
+				"or give --dry-run to see what it does, or --remove-rules")
 		}
 		if err := a.needRoot(cmd); err != nil {
 			return err
 		}
-		lines, err := a.previewAdoption(cmd.Context(), string(socket))
-		if err != nil {
-			return fmt.Errorf("look at Docker's networks: %w", err)
+		if *rules {
+			return a.removeRules(cmd.Context(), cmd.OutOrStdout(), string(socket), *dryRun, *output)
 		}
-		return output.print(cmd.OutOrStdout(), lines, []string{"KIND", "NAME", "WHAT", "WHAT HAPPENS"}, func(t *table) {
-			for _, l := range lines {
-				t.row(l.Kind, l.Name, l.What, l.Action)
-			}
-		})
+		return a.showAdoption(cmd.Context(), cmd.OutOrStdout(), string(socket), *output)
 	}
 	return cmd
+}
+
+// showAdoption prints what an agent would do.
+func (a *app) showAdoption(ctx context.Context, w io.Writer, socket string, output format) error {
+	lines, err := a.previewAdoption(ctx, socket)
+	if err != nil {
+		return fmt.Errorf("look at Docker's networks: %w", err)
+	}
+	return output.print(w, lines, []string{"KIND", "NAME", "WHAT", "WHAT HAPPENS"}, func(t *table) {
+		for _, l := range lines {
+			t.row(l.Kind, l.Name, l.What, l.Action)
+		}
+	})
 }
 
 // previewAdoption reads Docker, and what an agent publishes if one runs.

@@ -5,8 +5,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ebnet/ebnet/control/api"
 )
@@ -72,12 +74,78 @@ func TestDockerd(t *testing.T) {
 	add("self", "ebnet", "net:[1]", "")
 	add("10", "dockerd", "net:[2]", "dockerd\x00--iptables=true\x00")
 	add("11", "sh", "net:[1]", "sh\x00")
-	if got := dockerdFlags(proc); got != nil {
-		t.Errorf("flags %q without a daemon", got)
+	if got := findDockerd(proc); got.flags != nil {
+		t.Errorf("flags %q without a daemon", got.flags)
 	}
 	add("12", "dockerd", "net:[1]", "/usr/sbin/dockerd\x00--iptables=false\x00")
-	if got := strings.Join(dockerdFlags(proc), " "); got != "/usr/sbin/dockerd --iptables=false" {
+	if got := strings.Join(findDockerd(proc).flags, " "); got != "/usr/sbin/dockerd --iptables=false" {
 		t.Errorf("flags %q", got)
+	}
+}
+
+// TestDockerdConfig: the daemon's own config file counts, and only as far as it has read it.
+func TestDockerdConfig(t *testing.T) {
+	ours, its := filepath.Join(t.TempDir(), "daemon.json"), filepath.Join(t.TempDir(), "daemon.json")
+	for path, content := range map[string]string{ours: `{}`, its: `{"iptables": false, "ip6tables": false, "userland-proxy": false}`} {
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// This process is the daemon: it has started just now.
+	stat, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &app{dockerConfig: ours}
+	for _, row := range []struct {
+		flags   string
+		changed time.Duration // after now
+		want    dockerSetup
+	}{
+		{"dockerd", 0, dockerSetup{there: true, config: ours, on: dockerSettings()}},
+		{"dockerd --config-file=" + its, -time.Hour, dockerSetup{there: true, config: its}},
+		{"dockerd --debug --config-file " + its, -time.Hour, dockerSetup{there: true, config: its}},
+		{"dockerd --config-file=" + its, time.Hour, dockerSetup{there: true, config: its, stale: true}},
+		{"dockerd --config-file=/does/not/exist", time.Hour, dockerSetup{there: true, config: "/does/not/exist", on: dockerSettings()}},
+	} {
+		changed := time.Now().Add(row.changed)
+		if err := os.Chtimes(its, changed, changed); err != nil {
+			t.Fatal(err)
+		}
+		proc := t.TempDir()
+		fakeDockerd(t, proc, strings.ReplaceAll(row.flags, " ", "\x00")+"\x00", string(stat))
+		if got, err := a.dockerSetup(proc); err != nil || !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s, changed %v: got %+v, %v, want %+v", row.flags, row.changed, got, err, row.want)
+		}
+	}
+}
+
+func TestSinceBoot(t *testing.T) {
+	for stat, want := range map[string]time.Duration{
+		"": 0, "1 (dockerd) S 1 2 3": 0,
+		"1 (docker d) S" + strings.Repeat(" 7", 18) + " 12345 9 9": 123450 * time.Millisecond,
+	} {
+		if got := sinceBoot(stat); got != want {
+			t.Errorf("%q: got %v, want %v", stat, got, want)
+		}
+	}
+}
+
+// fakeDockerd makes a /proc that has a daemon and nobody else.
+func fakeDockerd(t *testing.T, proc, cmdline, stat string) {
+	t.Helper()
+	for _, dir := range []string{"self", "10"} {
+		if err := os.MkdirAll(filepath.Join(proc, dir, "ns"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("net:[1]", filepath.Join(proc, dir, "ns/net")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, content := range map[string]string{"comm": "dockerd\n", "cmdline": cmdline, "stat": stat} {
+		if err := os.WriteFile(filepath.Join(proc, "10", name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -107,7 +175,7 @@ func TestDockerRulesLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "\n"+removeDockerRules+"\n") {
+	if !strings.Contains(string(readme), "\n"+removeDockerRules+" ") {
 		t.Errorf("README.md does not have the line\n%s", removeDockerRules)
 	}
 }
@@ -147,17 +215,24 @@ func TestStatusOfEngines(t *testing.T) {
 	}
 }
 
-// TestAdoptDryRun reads a Docker that has one network and one container.
-func TestAdoptDryRun(t *testing.T) {
+// needRoot skips a test that looks for Docker's rules.
+func needRoot(t *testing.T) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("EBNET_PRIVILEGED") != "" {
 			t.Fatal("needs root")
 		}
 		t.Skip("needs root, to look for Docker's rules")
 	}
+}
+
+// fakeDocker answers as a Docker that has one network and one container.
+func fakeDocker(t *testing.T) (socket string) {
+	t.Helper()
 	network := map[string]any{
 		"Id": strings.Repeat("a", 64), "Name": "shop", "Driver": "bridge",
-		"IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}}},
+		"Options": map[string]string{"com.docker.network.bridge.name": "front0"},
+		"IPAM":    map[string]any{"Config": []any{map[string]any{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}}},
 	}
 	place := map[string]any{"shop": map[string]any{
 		"NetworkID": network["Id"], "Gateway": "172.29.0.1", "IPAddress": "172.29.0.2", "IPPrefixLen": 16,
@@ -179,7 +254,13 @@ func TestAdoptDryRun(t *testing.T) {
 		daemon.HandleFunc(path, serve)
 		daemon.HandleFunc("/v1.41"+path, serve)
 	}
-	socket := serve(t, daemon)
+	return serve(t, daemon)
+}
+
+// TestAdoptDryRun reads a Docker that has one network and one container.
+func TestAdoptDryRun(t *testing.T) {
+	needRoot(t)
+	socket := fakeDocker(t)
 	got := call(t, "/does/not/exist.sock", 0, "adopt", "--docker="+socket, "--dry-run", "-o", "json")
 	var lines []struct{ Kind, Name, What, Action string }
 	if err := json.Unmarshal([]byte(got.stdout), &lines); err != nil {

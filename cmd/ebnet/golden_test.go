@@ -134,6 +134,7 @@ func TestUsageErrors(t *testing.T) {
 		"agent --docker=docker.sock",
 		"adopt",
 		"adopt --dry-run",
+		"adopt --remove-rules",
 		"adopt --docker",
 		"adopt --docker /run/docker.sock --dry-run",
 	})
@@ -197,6 +198,7 @@ func TestWithoutRoot(t *testing.T) {
 	callGolden(t, "noroot", socketPath(t), 1000, []string{
 		"agent",
 		"adopt --docker --dry-run",
+		"adopt --docker --remove-rules",
 		"exec web -- true",
 		"run -- true",
 		"run --name we@b -- true",

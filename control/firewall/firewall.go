@@ -1,6 +1,7 @@
 // Package firewall finds out whether a host's own packet filter refuses new
 // connections unless a rule allows them. Published ports go past such a filter,
-// which people who rely on it should be told.
+// which people who rely on it should be told. It also finds the rules that Docker
+// makes there, and removes those that a dockerd without iptables has left.
 package firewall
 
 import (
@@ -32,7 +33,7 @@ func Denies() (bool, string, error) {
 func legacyDenying() (string, error) {
 	for _, family := range []struct{ names, program string }{
 		{legacyNames, "iptables"},
-		{"/proc/thread-self/net/ip6_tables_names", "ip6tables"},
+		{legacyNames6, "ip6tables"},
 	} {
 		there, err := hasLegacyTable(family.names, "filter")
 		if err != nil {

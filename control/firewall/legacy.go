@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	natTable    = "nat"
-	legacyNames = "/proc/thread-self/net/ip_tables_names"
+	natTable     = "nat"
+	legacyNames  = "/proc/thread-self/net/ip_tables_names"
+	legacyNames6 = "/proc/thread-self/net/ip6_tables_names"
 )
 
 // What linux/netfilter_ipv4/ip_tables.h and x_tables.h say of the older interface
@@ -41,17 +42,20 @@ const (
 	errorTarget = "ERROR"
 )
 
-// hasLegacyTable tells whether a table is there in the older interface of iptables,
-// by the list of those that are. Whoever asks for the table itself makes it.
-func hasLegacyTable(names, table string) (bool, error) {
+// legacyTables are those that are there in the older interface of iptables. Whoever
+// asks for a table itself makes it.
+func legacyTables(names string) ([]string, error) {
 	list, err := os.ReadFile(names)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.EINVAL) {
-		return false, nil // the kernel has no tables
+		return nil, nil // the kernel has no tables
 	}
-	if err != nil {
-		return false, err
-	}
-	return slices.Contains(strings.Fields(string(list)), table), nil
+	return strings.Fields(string(list)), err
+}
+
+// hasLegacyTable tells whether a table is there in the older interface of iptables.
+func hasLegacyTable(names, table string) (bool, error) {
+	tables, err := legacyTables(names)
+	return slices.Contains(tables, table), err
 }
 
 // legacyDocker tells whether Docker's chain is in the nat table of the older interface.
