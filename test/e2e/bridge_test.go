@@ -39,7 +39,7 @@ func TestAddressOnExistingBridge(t *testing.T) {
 	w.host.IP("addr", "del", strings.TrimSpace(ours), "dev", "br7")
 	lab.Eventually(t, 2*wait, func() error {
 		if !strings.Contains(w.host.IP("-o", "-4", "addr", "show", "dev", "br7"), ours) {
-			return errStill("the address has not come back")
+			return lab.Still("the address has not come back")
 		}
 		return nil
 	})

@@ -46,7 +46,7 @@ func programDetached(t *testing.T, harm func(w *world, ifindex string), flags ..
 	w.client.AnswerTCP("outside", ":7000")
 	ifindex, _, _ := strings.Cut(w.host.IP("-o", "link", "show", s.Info.Endpoints[0].HostInterface), ":")
 	before := len(w.agent.Status().Programs)
-	idle(t, w.agent)
+	w.agent.Idle()
 	harm(w, ifindex)
 	// To ask for the status is to ask for a repair, so only what works is asked for.
 	lab.Eventually(t, soon, func() error {

@@ -22,7 +22,7 @@ func dig(t *testing.T, run func(args ...string) lab.Result, server, port, want s
 	lab.Eventually(t, wait, func() error {
 		res := run("dig", "+short", "+time=1", "+tries=1", "@"+server, "-p", port, "any.ebnet.test")
 		if got := strings.TrimSpace(res.Out); got != want {
-			return errStill("dig says " + got + res.Err)
+			return lab.Still("dig says " + got + res.Err)
 		}
 		return nil
 	})

@@ -149,7 +149,7 @@ func purge(t *testing.T, flags ...string) {
 
 	// The store stays: the next agent brings all back but what ebnet run made.
 	w.agent.Start()
-	if ports := w.ports(t); len(ports) != 2 {
+	if ports := w.agent.Ports(); len(ports) != 2 {
 		t.Errorf("ports after the restart: %+v", ports)
 	}
 	a := w.agent.Sandbox("a")

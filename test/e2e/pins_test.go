@@ -100,23 +100,6 @@ func beneath(t *testing.T, w *world) string {
 	return view
 }
 
-// idle waits until the agent has seen to all that the test has changed so far, or what
-// is harmed next would be repaired by chance.
-func idle(t *testing.T, a *lab.Agent) {
-	t.Helper()
-	const quiet = 2 * time.Second
-	last, since := -1.0, time.Now()
-	lab.Eventually(t, wait, func() error {
-		if n := a.Scrape().Sum("ebnet_reconcile_duration_seconds_count"); n != last {
-			last, since = n, time.Now()
-		}
-		if time.Since(since) < quiet {
-			return errStill("the agent is busy")
-		}
-		return nil
-	})
-}
-
 // load is a sandbox with connections of all kinds, one of them busy.
 type load struct {
 	t        *testing.T
@@ -162,7 +145,7 @@ func newLoad(t *testing.T, w *world) *load {
 		}
 	}()
 	l.goesOn("at first")
-	idle(t, w.agent)
+	w.agent.Idle()
 	return l
 }
 

@@ -19,10 +19,6 @@ import (
 // wait is for what comes soon, but not at once.
 const wait = 20 * time.Second
 
-type errStill string
-
-func (e errStill) Error() string { return string(e) }
-
 func TestPublish200Parallel(t *testing.T) {
 	w := newWorld(t)
 	nginx, _ := w.Nginx("web", 80)
@@ -104,7 +100,7 @@ func TestPublishRange(t *testing.T) {
 			t.Errorf("port %s: %+v, %v", host, reply, err)
 		}
 	}
-	if ports := w.ports(t); len(ports) != 1 || ports[0].HostPort != 8000 || ports[0].HostPortEnd != 8010 || ports[0].PortEnd != 9010 {
+	if ports := w.agent.Ports(); len(ports) != 1 || ports[0].HostPort != 8000 || ports[0].HostPortEnd != 8010 || ports[0].PortEnd != 9010 {
 		t.Errorf("a range is one object to people: %+v", ports)
 	}
 	if got := w.agent.Status().Published; got != 11 {
@@ -127,7 +123,7 @@ func TestPublishRange(t *testing.T) {
 
 	w.agent.Ebnet("unpublish", "8000-8010")
 	w.client.Unreachable("tcp", hostIP+":8005")
-	if ports := w.ports(t); len(ports) != 0 {
+	if ports := w.agent.Ports(); len(ports) != 0 {
 		t.Errorf("left after unpublish: %+v", ports)
 	}
 }
@@ -139,7 +135,7 @@ func TestPublishPort0(t *testing.T) {
 	s.AnswerTCP("a", ":7000")
 	w.agent.Ebnet("publish", "0:7000", "--to", "a")
 	w.agent.Ebnet("publish", ":7000", "--to", "a")
-	ports := w.ports(t)
+	ports := w.agent.Ports()
 	if len(ports) != 2 || ports[0].HostPort == 0 || ports[0].HostPort == ports[1].HostPort {
 		t.Fatalf("ports: %+v", ports)
 	}
@@ -224,18 +220,10 @@ func TestPublishMovesToNewSandbox(t *testing.T) {
 		}
 		c.Close()
 		w.agent.Ebnet("sandbox", "rm", name)
-		if ports := w.ports(t); len(ports) != 0 {
+		if ports := w.agent.Ports(); len(ports) != 0 {
 			t.Errorf("ports after rm: %+v", ports)
 		}
 	}
-}
-
-// ports is what `ebnet port` lists.
-func (w *world) ports(t *testing.T) []api.Publish {
-	t.Helper()
-	var ports []api.Publish
-	w.agent.JSON(&ports, "port", "-o", "json")
-	return ports
 }
 
 // The host's own connections by a published port end with it, and a direct one stays.

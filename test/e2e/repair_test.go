@@ -71,7 +71,7 @@ func TestAgentKilledWhileChanging(t *testing.T) {
 		before := len(w.sandboxes(t))
 		lab.Eventually(t, wait, func() error {
 			if len(w.sandboxes(t)) < before+2 {
-				return errStill("no sandbox was made")
+				return lab.Still("no sandbox was made")
 			}
 			return nil
 		})

@@ -30,7 +30,7 @@ func TestRenamedLinks(t *testing.T) {
 			got := w.host.IP("-o", "link", "show", "type", "veth")
 			inside := w.host.IP("-n", ns, "-o", "link", "show")
 			if !strings.Contains(got, " "+link+"@") || !strings.Contains(inside, " eth0@") || strings.Contains(got+inside, "other") {
-				return errStill(fmt.Sprintf("%s: the host has\n%sthe sandbox has\n%s", what, got, inside))
+				return lab.Still(fmt.Sprintf("%s: the host has\n%sthe sandbox has\n%s", what, got, inside))
 			}
 			return nil
 		})
@@ -48,7 +48,7 @@ func TestRenamedLinks(t *testing.T) {
 	w.host.IP("link", "set", "ebnet0", "name", "other0")
 	lab.Eventually(t, 2*wait, func() error {
 		if got := w.host.IP("-o", "link", "show", "type", "bridge"); strings.Contains(got, "other0") || !strings.Contains(got, " ebnet0:") {
-			return errStill("the bridges are " + got)
+			return lab.Still("the bridges are " + got)
 		}
 		return nil
 	})
@@ -92,10 +92,10 @@ func TestBridgeRoutes(t *testing.T) {
 	}
 	whole := func() error {
 		if got := w.host.IP("route", "show", subnet); got != connected {
-			return errStill("connected route: " + got)
+			return lab.Still("connected route: " + got)
 		}
 		if got := w.host.IP("route", "show", "table", "local", "dev", "ebnet0"); got != local {
-			return errStill("local routes: " + got)
+			return lab.Still("local routes: " + got)
 		}
 		for _, from := range []*lab.Machine{w.host, w.client} {
 			remote := map[bool]string{true: addrPort(s, "7000"), false: hostIP + ":8080"}[from == w.host]
@@ -128,7 +128,7 @@ func noProblems(t *testing.T, w *world) {
 	t.Helper()
 	lab.Eventually(t, 2*wait, func() error {
 		if st := w.agent.Status(); len(st.Problems) != 0 {
-			return errStill(fmt.Sprintf("problems %q", st.Problems))
+			return lab.Still(fmt.Sprintf("problems %q", st.Problems))
 		}
 		return nil
 	})
@@ -141,14 +141,14 @@ func TestRouteOfSubnetElsewhere(t *testing.T) {
 	w.host.IP("route", "add", subnet, "via", clientIP, "metric", "7")
 	lab.Eventually(t, 2*wait, func() error {
 		if got := strings.Join(w.agent.Status().Problems, "\n"); !strings.Contains(got, "overlaps network default") {
-			return errStill("problems: " + got)
+			return lab.Still("problems: " + got)
 		}
 		return nil
 	})
 	w.host.IP("route", "del", subnet, "via", clientIP)
 	lab.Eventually(t, 2*wait, func() error {
 		if got := w.agent.Status().Problems; len(got) > 0 {
-			return errStill(fmt.Sprint("problems: ", got))
+			return lab.Still(fmt.Sprint("problems: ", got))
 		}
 		return nil
 	})
@@ -165,7 +165,7 @@ func TestBridgeMACChanged(t *testing.T) {
 	w.host.IP("addr", "flush", "dev", "ebnet0")
 	lab.Eventually(t, 2*wait, func() error {
 		if got := w.host.IP("-o", "link", "show", "ebnet0"); got != before {
-			return errStill("the bridge is " + got)
+			return lab.Still("the bridge is " + got)
 		}
 		_, err := w.host.AskSoon("tcp", addrPort(s, "7000"))
 		return err

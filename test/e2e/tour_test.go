@@ -143,7 +143,7 @@ func TestRunKilled(t *testing.T) {
 	s.Proc.Wait()
 	lab.Eventually(t, wait, func() error {
 		if res := w.agent.Try("sandbox", "inspect", "doomed"); res.Code == 0 {
-			return errStill("sandbox doomed is there")
+			return lab.Still("sandbox doomed is there")
 		}
 		return nil
 	})

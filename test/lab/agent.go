@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -262,4 +263,29 @@ func (a *Agent) unmount() {
 		a.lab.t.Errorf("unmount bpffs of %s: %v", a.Machine.Name, err)
 		unix.Unmount(filepath.Dir(a.Pins()), unix.MNT_DETACH)
 	}
+}
+
+// Idle waits until the agent has seen to all that the test has changed so far, or what is
+// harmed next would be repaired by chance.
+func (a *Agent) Idle() {
+	a.lab.t.Helper()
+	const quiet = 2 * time.Second
+	last, since := -1.0, time.Now()
+	Eventually(a.lab.t, patience, func() error {
+		if n := a.Scrape().Sum("ebnet_reconcile_duration_seconds_count"); n != last {
+			last, since = n, time.Now()
+		}
+		if time.Since(since) < quiet {
+			return Still("the agent is busy")
+		}
+		return nil
+	})
+}
+
+// Ports are what the agent has published.
+func (a *Agent) Ports() []api.Publish {
+	a.lab.t.Helper()
+	var ports []api.Publish
+	a.JSON(&ports, "port", "-o", "json")
+	return ports
 }

@@ -44,11 +44,16 @@ func removeStale() {
 		if err != nil || syscall.Kill(n, 0) == nil {
 			continue
 		}
+		shims := shimSockets(path)
 		for _, left := range processesIn(path) {
 			syscall.Kill(left, syscall.SIGKILL)
+		}
+		for _, socket := range shims {
+			os.Remove(socket)
 		}
 		syscall.Unmount(path, syscall.MNT_DETACH)
 		os.Remove(path)
 		os.RemoveAll(filepath.Join("/etc/netns", filepath.Base(path)))
 	}
+	removeStaleDocker()
 }

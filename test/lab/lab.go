@@ -23,6 +23,7 @@ type Lab struct {
 	bin      string
 	machines []*Machine
 	agents   []*Agent
+	dockers  []*Docker
 	procs    []*Proc
 	seen     *footprint
 }
@@ -73,9 +74,9 @@ func (l *Lab) File(name, content string) string {
 	return path
 }
 
-// takeDown purges the agents, ends what still runs and removes the machines. The
-// order is that of a careful administrator, so that what is left afterwards is a
-// leak of ebnet's and not of the test's.
+// takeDown ends the engines, purges the agents, ends what still runs and removes the
+// machines. The order is that of a careful administrator, so that what is left
+// afterwards is a leak of ebnet's and not of the test's.
 func (l *Lab) takeDown() {
 	if l.t.Failed() {
 		for _, a := range l.agents {
@@ -83,6 +84,14 @@ func (l *Lab) takeDown() {
 		}
 	}
 	l.seen.note(l)
+	for _, d := range l.dockers {
+		if l.t.Failed() {
+			l.t.Logf("log of Docker on %s:\n%s", d.Machine.Name, d.Log())
+		}
+		for _, problem := range d.end() {
+			l.t.Errorf("left behind: %s", problem)
+		}
+	}
 	for _, a := range l.agents {
 		a.purgeAtEnd()
 	}

@@ -128,6 +128,11 @@ func (m *Machine) remove() {
 	}
 }
 
+// Still is why what is waited for has not come about yet.
+type Still string
+
+func (s Still) Error() string { return string(s) }
+
 // Eventually polls until ok returns nil, and fails the test with its last error if
 // that does not happen within the deadline. The deadline is for what never happens;
 // no test passes or fails by being slow within it.
