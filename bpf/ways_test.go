@@ -2,6 +2,7 @@ package bpf_test
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 
 	"github.com/cilium/ebpf"
@@ -44,6 +45,26 @@ func TestPublishPrefersTheAddressItself(t *testing.T) {
 	h.walk(
 		step{"exact", h.objs.EbnetFromExt, h.ext, tcpPacket(client, hostIP+":8080", syn), redirect, tcpPacket(client, addrB+":81", 0), 0},
 	)
+}
+
+// A port that is kept for a container which does not run is the host's to answer, and
+// nobody's to masquerade with.
+func TestKeptPort(t *testing.T) {
+	h := newHost(t)
+	p, err := h.dp.Publish(datapath.Publish{Proto: datapath.TCP, Host: netip.IPv4Unspecified(), HostPort: 8080, HostPortEnd: 8080, Port: 80}, nil)
+	h.check(err)
+	h.walk(
+		step{"from outside", h.objs.EbnetFromExt, h.ext, tcpPacket(outside+":40000", hostIP+":8080", syn), pass, packet{}, 0},
+		step{"from a container", h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":40000", hostIP+":8080", syn), pass, packet{}, 0},
+	)
+	if seen := h.open(h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":8080", outside+":443", syn)).NATSrc; seen.Port() == 8080 {
+		t.Errorf("masqueraded as %s", seen)
+	}
+	all, err := h.dp.Publishes()
+	h.check(err)
+	if len(all) != 1 || all[0] != p {
+		t.Errorf("published %+v, want %+v", all, p)
+	}
 }
 
 // One client port to two host ports of one container port: the container cannot

@@ -64,9 +64,10 @@ func (a *Agent) adopt() {
 	if a.adopted.world == nil {
 		return
 	}
-	plan := planAdoption(a.want, *a.adopted.world, circumstances{a.adopted.claims, a.live.rules, a.wayOut})
+	plan := planAdoption(a.want, *a.adopted.world, circumstances{a.adopted.claims, a.wayOut})
 	a.adopted.claims, a.adopted.problems = plan.claims, plan.problems()
 	a.adopted.unsaved, a.adopted.unnamed = true, true
+	a.tellHeirs(plan)
 	if err := a.become(plan.next); err != nil {
 		a.log.Error("not all of Docker's is served, reconciling", "error", err)
 		a.wake()
@@ -98,11 +99,11 @@ func (a *Agent) become(next desired) error {
 func (a *Agent) withdrawChanged(old, next desired) error {
 	var errs []error
 	for key, p := range old.publishes {
-		have, active, _ := old.entry(p)
-		if !active {
+		have, known, _ := old.entry(p)
+		if !known {
 			continue
 		}
-		if want, wanted, _ := next.entry(next.publishes[key]); wanted && want == have {
+		if want, known, _ := next.entry(next.publishes[key]); known && want == have {
 			continue
 		}
 		a.log.Debug("withdrawn", "ports", hostSide(p), "sandbox", p.Sandbox)
@@ -116,11 +117,11 @@ func (a *Agent) publishChanged(old desired) error {
 	var errs []error
 	var published []datapath.Publish
 	for key, p := range a.want.publishes {
-		want, active, _ := a.want.entry(p)
-		if !active {
+		want, known, _ := a.want.entry(p)
+		if !known {
 			continue
 		}
-		if have, was, _ := old.entry(old.publishes[key]); was && have == want {
+		if have, known, _ := old.entry(old.publishes[key]); known && have == want {
 			continue
 		}
 		a.log.Debug("published", "ports", hostSide(p), "sandbox", p.Sandbox, "to", want.Target)

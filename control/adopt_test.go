@@ -191,11 +191,11 @@ func TestContainerLife(t *testing.T) {
 		published  string // by the datapath
 		sandbox    string // of what is published
 	}{
-		{"stopped", []engine.Container{stopped(web)}, "", "docker/web"},
+		{"stopped", []engine.Container{stopped(web)}, "0.0.0.0:9000/tcp kept", "docker/web"},
 		{"started", []engine.Container{web}, "0.0.0.0:8080/tcp 172.17.0.2:80, 0.0.0.0:9000/tcp 172.17.0.2:81", "docker/web"},
 		{"another address", []engine.Container{moved}, "0.0.0.0:8080/tcp 172.17.0.3:80, 0.0.0.0:9000/tcp 172.17.0.3:81", "docker/web"},
 		{"renamed, and a new one of the name", []engine.Container{renamed, other}, "0.0.0.0:8080/tcp 172.17.0.3:80, 0.0.0.0:9000/tcp 172.17.0.3:81", "docker/shop"},
-		{"stopped again", []engine.Container{stopped(renamed), other}, "", "docker/shop"},
+		{"stopped again", []engine.Container{stopped(renamed), other}, "0.0.0.0:9000/tcp kept", "docker/shop"},
 		{"removed", []engine.Container{other}, "", ""},
 	} {
 		a.Adopt(w.dockerWorld(step.containers...))

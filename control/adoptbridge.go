@@ -13,7 +13,7 @@ import (
 )
 
 // engineRules finds out whether the engine's own address translation is there. It
-// changes how the datapath treats the engine's networks, and what is known of them.
+// changes how the datapath treats the engine's networks.
 func (p *pass) engineRules() {
 	if !p.hasForeign() {
 		return
@@ -27,9 +27,8 @@ func (p *pass) engineRules() {
 		return
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.live.rules = rules
-	p.mu.Unlock()
-	p.adopt()
 }
 
 // hasForeign says whether there are networks of an engine's.

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ebnet/ebnet/control/api"
+	"github.com/ebnet/ebnet/control/engine"
 	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/store"
 )
@@ -125,7 +126,8 @@ func TestNewNetwork(t *testing.T) {
 }
 
 // TestDockerRules: with Docker's own rules the datapath leaves to the kernel what has
-// begun, and the bridges are not guarded.
+// begun, and the bridges are not guarded. It translates as well, whatever Docker says of
+// its default network and whatever rules are there.
 func TestDockerRules(t *testing.T) {
 	w := newWorld(t)
 	world := w.webWorld()
@@ -143,9 +145,61 @@ func TestDockerRules(t *testing.T) {
 		if got := fmt.Sprint(status.Engines[0].Networks); err != nil || strings.Contains(got, "rules are there") != rules || len(status.Problems) > 0 {
 			t.Errorf("rules %v: %s, problems %q, %v", rules, got, status.Problems, err)
 		}
-		if n.Masquerade == rules && rules {
-			t.Error("masquerades what Docker does not")
+		if !n.Masquerade {
+			t.Errorf("rules %v: does not masquerade", rules)
 		}
+	}
+}
+
+// TestMasqueradeOfDocker: where it is not known whether the default network is to be
+// masqueraded, what was known before holds, also after Docker has made it anew.
+func TestMasqueradeOfDocker(t *testing.T) {
+	w := newWorld(t)
+	world := w.webWorld()
+	w.docker.rules = true
+	a := w.agent()
+	for i, step := range []struct{ says, unknown, want bool }{
+		{true, false, true},
+		{false, true, true},
+		{false, false, false},
+		{false, true, false},
+		{true, false, true},
+	} {
+		world.Networks = slices.Clone(world.Networks)
+		n := &world.Networks[0]
+		n.ID, n.Masquerade, n.MasqueradeUnknown = strings.Repeat(fmt.Sprint(i), 64), step.says, step.unknown
+		a.Adopt(world)
+		a.reconcile()
+		if got := w.networks[a.want.networks["docker/bridge"].Index]; got.Masquerade != step.want {
+			t.Errorf("step %d: masquerades: %v, want %v", i, got.Masquerade, step.want)
+		}
+	}
+}
+
+// TestDockersIPv6: a network with IPv6 is served by half, and people are told.
+func TestDockersIPv6(t *testing.T) {
+	w := newWorld(t)
+	world := w.webWorld()
+	world.Networks[0].Subnets = append(world.Networks[0].Subnets, engine.Subnet{Prefix: netip.MustParsePrefix("fd00:77::/64")})
+	a := w.agent()
+	const want = "Docker's network bridge has fd00:77::/64, and ebnet does not serve IPv6 of Docker's yet: " +
+		"without Docker's ip6tables its containers are reached from outside by their own addresses"
+	status, err := a.Status(t.Context())
+	if err != nil || !slices.Contains(status.Problems, want) {
+		t.Errorf("problems %q, %v", status.Problems, err)
+	}
+	if got := w.published(); got == "" || len(w.endpoints) != 1 {
+		t.Errorf("IPv4 is not served: %q, %v", got, w.endpoints)
+	}
+	if got := UnservedIPv6(world); len(got) != 1 || got[0] != want {
+		t.Errorf("says %q", got)
+	}
+	world.Networks = slices.Clone(world.Networks)
+	world.Networks[0].Subnets = world.Networks[0].Subnets[:1]
+	a.Adopt(world)
+	a.reconcile()
+	if status, err := a.Status(t.Context()); err != nil || len(status.Problems) > 0 {
+		t.Errorf("problems %q, %v", status.Problems, err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type adoption struct {
 	next    desired
 	claims  map[string]bool // the host ports that its containers say are theirs
+	heirs   []store.Publish // those that have a source list which others had before
 	refused []refusal       // what is left out
 }
 
@@ -24,7 +25,6 @@ type wayFinder func(sb store.Sandbox, told string) string
 // circumstances are what a plan depends on beside the engine's world.
 type circumstances struct {
 	claims map[string]bool // the host ports that containers said are theirs the last time
-	rules  bool            // the engine's own address translation is there
 	way    wayFinder
 }
 
@@ -34,7 +34,9 @@ type circumstances struct {
 func planAdoption(want desired, world engine.World, given circumstances) adoption {
 	p := adoption{next: desired{
 		networks: map[string]store.Network{}, sandboxes: map[string]store.Sandbox{}, publishes: map[store.PublishKey]store.Publish{},
+		lists: map[store.PublishKey]store.SourceList{},
 	}}
+	maps.Copy(p.next.lists, want.lists)
 	for name, n := range want.networks {
 		if !foreign(n.Owner) {
 			p.next.networks[name] = n
@@ -45,7 +47,7 @@ func planAdoption(want desired, world engine.World, given circumstances) adoptio
 			p.next.sandboxes[name] = sb
 		}
 	}
-	p.networks(want, world, given.rules)
+	p.networks(want, world)
 	p.sandboxes(want, world, given.way)
 	p.keepPublishes(want)
 	p.publishes(want, world, given.claims)
@@ -73,7 +75,7 @@ func (p *adoption) problems() []string {
 
 // networks adds the engine's networks. Each keeps its number in the datapath, by its
 // ID or else by its name: Docker makes its default network anew when it starts.
-func (p *adoption) networks(want desired, world engine.World, rules bool) {
+func (p *adoption) networks(want desired, world engine.World) {
 	known := map[string]store.Network{} // by ID and by name, which do not look alike
 	bridges := map[string]string{}
 	taken := map[uint16]bool{0: true}
@@ -101,8 +103,11 @@ func (p *adoption) networks(want desired, world engine.World, rules bool) {
 			before, ok = known[engineName(ownerDocker, n.Name)]
 		}
 		out := adoptNetwork(n, before)
-		if n.MasqueradeUnknown && !rules {
+		if n.MasqueradeUnknown { // rather too much is translated than private addresses leave
 			out.Masquerade = !ok || before.Masquerade
+		}
+		if v6 := unserved6(n); v6 != "" {
+			p.refuse(unserved6Name(n), "%s", v6)
 		}
 		if taken[out.Index] {
 			out.Index = lowestFree(used)
@@ -156,7 +161,7 @@ func (p *adoption) sandboxes(want desired, world engine.World, way wayFinder) {
 			Labels: c.Labels, Created: c.Created, Attachments: p.attachments(c),
 		}
 		old := byID[c.ID]
-		sb.Allow, sb.Way = old.Allow, old.Way
+		sb.Way = old.Way
 		switch ats := bridged(sb); {
 		case len(ats) == 1:
 			sb.Way = ats[0].Network

@@ -3,7 +3,6 @@ package control
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/ebnet/ebnet/control/engine"
 	"github.com/ebnet/ebnet/control/store"
@@ -33,9 +32,10 @@ func (p *adoption) keepPublishes(want desired) {
 // claim is a port that a container says it has.
 type claim struct {
 	publish store.Publish
-	id      string // of the container
-	fresh   bool   // it did not say so before
-	kept    bool   // it has the port already
+	list    store.SourceList // that says who may connect; zero: anyone
+	id      string           // of the container
+	fresh   bool             // it did not say so before
+	kept    bool             // it has the port already
 }
 
 // name tells a claim from others, whatever the container is called.
@@ -50,32 +50,32 @@ func (p *adoption) publishes(want desired, world engine.World, before map[string
 	p.claims = map[string]bool{}
 	for _, c := range world.Containers {
 		sb := p.next.sandboxes[engineName(ownerDocker, c.Name)]
-		for _, port := range c.Ports {
-			pub, ok := p.adoptPort(sb, port)
-			pub.Allow = allowOf(sb, pub, c.Ports)
-			if !ok {
-				continue
-			}
+		all := p.adoptPorts(sb, c.Ports)
+		for _, pub := range all {
 			i := slices.IndexFunc(own, func(o store.Publish) bool { return overlap(o, pub) })
 			if i >= 0 {
 				p.refuse(portName(pub), "%s publishes %s, which is published to %s already and stays so: \"ebnet unpublish %s\" ends that",
-					sb.Name, hostSide(pub), own[i].Sandbox, strings.TrimSuffix(hostSide(own[i]), "/tcp"))
+					sb.Name, hostSide(pub), own[i].Sandbox, shortSide(own[i]))
 				continue
 			}
-			cl := claim{publish: pub, id: c.ID}
-			p.claims[cl.name()] = true
-			old := want.publishes[pub.Key()]
-			cl.fresh, cl.kept = !before[cl.name()], foreign(old.Owner) && want.sandboxes[old.Sandbox].ID == c.ID
-			claims = append(claims, cl)
+			for _, cl := range p.limit(pub, c.ID, all) {
+				p.claims[cl.name()] = true
+				old := want.publishes[cl.publish.Key()]
+				cl.fresh, cl.kept = !before[cl.name()], foreign(old.Owner) && want.sandboxes[old.Sandbox].ID == c.ID
+				claims = append(claims, cl)
+			}
 		}
 	}
 	slices.SortStableFunc(claims, func(a, b claim) int { return b.rank() - a.rank() })
+	var served []claim
 	for i, c := range claims {
 		beaten := slices.ContainsFunc(claims[:i], func(o claim) bool { return overlap(o.publish, c.publish) })
 		if !beaten {
 			p.next.publishes[c.publish.Key()] = c.publish
+			served = append(served, c)
 		}
 	}
+	p.settleLists(served)
 }
 
 func (c claim) rank() int {
@@ -86,6 +86,17 @@ func (c claim) rank() int {
 		return 1
 	}
 	return 0
+}
+
+// adoptPorts are the ports that an engine publishes as they are wanted here.
+func (p *adoption) adoptPorts(sb store.Sandbox, ports []engine.Port) []store.Publish {
+	var out []store.Publish
+	for _, port := range ports {
+		if pub, ok := p.adoptPort(sb, port); ok {
+			out = append(out, pub)
+		}
+	}
+	return out
 }
 
 // adoptPort is a port that an engine publishes as it is wanted here; not ok if
@@ -116,54 +127,4 @@ func portName(p store.Publish) string { return p.Sandbox + " " + hostSide(p) }
 // all addresses and of one are two.
 func overlap(a, b store.Publish) bool {
 	return a.Proto == b.Proto && a.HostIP == b.HostIP && a.HostPort <= b.HostPortEnd && b.HostPort <= a.HostPortEnd
-}
-
-// allowOf is who may connect to a port of a container that its engine publishes: as
-// it was said of this port, or of one that stood in its place before the engine
-// chose another host port for it.
-func allowOf(sb store.Sandbox, pub store.Publish, ports []engine.Port) []netip.Prefix {
-	var found []netip.Prefix
-	for _, a := range sb.Allow {
-		if a.Proto != pub.Proto || a.HostIP != pub.HostIP || a.Port != pub.Port {
-			continue
-		}
-		if a.HostPort == pub.HostPort {
-			return a.Allow
-		}
-		if !slices.ContainsFunc(ports, func(p engine.Port) bool { return p.HostPort == a.HostPort && p.Port == a.Port }) {
-			found = a.Allow
-		}
-	}
-	return found
-}
-
-// rememberAllow puts the source lists of ports that an engine publishes beside its
-// containers as well, where they outlast the ports, and how they were into was.
-func (a *Agent) rememberAllow(c, was *change) {
-	changed := map[string]store.Sandbox{}
-	for _, p := range c.putPublishes {
-		if !foreign(p.Owner) {
-			continue
-		}
-		sb, again := changed[p.Sandbox]
-		if !again {
-			sb = a.want.sandboxes[p.Sandbox]
-			was.putSandboxes = append(was.putSandboxes, sb)
-		}
-		changed[p.Sandbox] = withAllow(sb, p)
-	}
-	for _, sb := range changed {
-		c.putSandboxes = append(c.putSandboxes, sb)
-	}
-}
-
-// withAllow is a container of an engine with the source list of one of its ports.
-func withAllow(sb store.Sandbox, pub store.Publish) store.Sandbox {
-	sb.Allow = slices.DeleteFunc(slices.Clone(sb.Allow), func(a store.PortAllow) bool {
-		return a.Proto == pub.Proto && a.HostIP == pub.HostIP && a.Port == pub.Port && a.HostPort == pub.HostPort
-	})
-	sb.Allow = append(sb.Allow, store.PortAllow{
-		Proto: pub.Proto, HostIP: pub.HostIP, HostPort: pub.HostPort, Port: pub.Port, Allow: pub.Allow,
-	})
-	return sb
 }

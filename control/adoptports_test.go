@@ -91,12 +91,17 @@ func TestPortConflicts(t *testing.T) {
 	if got := w.published(); got != "0.0.0.0:8080/tcp "+own+":80, 0.0.0.0:9000/tcp 172.17.0.2:90, 127.0.0.1:8080/tcp 172.17.0.2:80" {
 		t.Errorf("published %s", got)
 	}
-	want := `docker/web publishes 0.0.0.0:8079-8081/tcp, which is published to own already and stays so: "ebnet unpublish 0.0.0.0:8080" ends that`
+	want := `docker/web publishes 0.0.0.0:8079-8081/tcp, which is published to own already and stays so: "ebnet unpublish 8080" ends that`
 	if len(a.problems) != 1 || a.problems[0] != want {
 		t.Errorf("problems %q", a.problems)
 	}
+	if _, err := a.Publish(t.Context(), api.PublishCreate{Spec: spec("9001:90"), Sandbox: "web"}); err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]string{
-		"9000:80":           `0.0.0.0:9000/tcp is published already to sandbox docker/web, by Docker: "docker rm" ends that`,
+		"9000:80":           `0.0.0.0:9000/tcp is published already to sandbox docker/web, by Docker: "docker rm web" ends that`,
+		"8080:90":           `0.0.0.0:8080/tcp is published already to sandbox own: "ebnet unpublish 8080" ends that`,
+		"9001:90":           `0.0.0.0:9001/tcp is published already to sandbox docker/web: "ebnet unpublish 9001" ends that`,
 		"127.0.0.1:8080:80": "127.0.0.1:8080/tcp is published already to sandbox docker/web",
 	} {
 		_, err := a.Publish(t.Context(), api.PublishCreate{Spec: spec(text), Sandbox: "own"})

@@ -15,7 +15,7 @@ import (
 
 // Preview is one line of what adopting an engine's networks would change.
 type Preview struct {
-	Kind   string `json:"kind"`   // network, endpoint or port
+	Kind   string `json:"kind"`   // setting, network, endpoint or port
 	Name   string `json:"name"`   // of the network or container, such as docker/web
 	What   string `json:"what"`   // which of it: subnets, an address, a host port
 	Action string `json:"action"` // what would happen to it, for people
@@ -38,7 +38,7 @@ func preview(world engine.World, published []api.Publish, rules bool, kernel Lin
 		return nil, err
 	}
 	way := (&Agent{links: kernel, log: Options{}.withDefaults().Log, unsure: map[string]bool{}}).wayOut
-	plan := planAdoption(ownPublishes(published), world, circumstances{rules: rules, way: way})
+	plan := planAdoption(ownPublishes(published), world, circumstances{way: way})
 	p := previewer{plan: plan, rules: rules, links: links, kernel: kernel}
 	for _, n := range world.Networks {
 		p.network(n)
@@ -108,6 +108,9 @@ func (p *previewer) network(n engine.Network) {
 		p.line("network", name, what, "adopted; Docker's rules stay, and carry what has begun")
 	default:
 		p.line("network", name, what, "adopted; a program on %s drops what containers send past their own", n.Bridge)
+	}
+	if why := p.refused(unserved6Name(n)); why != "" {
+		p.line("network", name, joinPrefixes(subnets6(n)), "left to Docker: %s", why)
 	}
 }
 

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -13,7 +14,9 @@ func TestPreview(t *testing.T) {
 	w := newWorld(t)
 	web := on(container("web", "bridge 172.17.0.2/16"), "8080:80", "9000-9001:90-91/udp", "[::]:8080:80", "7000:70/sctp", "8443:443")
 	world := w.dockerWorld(web, container("late", "bridge 172.17.0.3/16"), stopped(container("stopped")))
-	world.Networks = append(world.Networks, dockerNetwork("front", "br-front", "172.20.0.0/16"))
+	front := dockerNetwork("front", "br-front", "172.20.0.0/16")
+	front.Subnets = append(front.Subnets, engine.Subnet{Prefix: netip.MustParsePrefix("fd00:77::/64")})
+	world.Networks = append(world.Networks, front)
 	w.plug("veth1234567", "docker0", "/fake/docker-web", "eth0", "172.17.0.2/16")
 	published := []api.Publish{
 		{Proto: "tcp", HostIP: "0.0.0.0", HostPort: 8443, HostPortEnd: 8443, Sandbox: "own", Owner: "ebnet"},
@@ -33,13 +36,14 @@ func TestPreview(t *testing.T) {
 		return out.String()
 	}
 	want := `network | docker/bridge | docker0 172.17.0.0/16 | adopted; a program on docker0 drops what containers send past their own
-network | docker/front | br-front 172.20.0.0/16 | adopted when its bridge is there
+network | docker/front | br-front 172.20.0.0/16 fd00:77::/64 | adopted when its bridge is there
+network | docker/front | fd00:77::/64 | left to Docker: Docker's network front has fd00:77::/64, and ebnet does not serve IPv6 of Docker's yet: without Docker's ip6tables its containers are reached from outside by their own addresses
 endpoint | docker/web | 172.17.0.2 on docker/bridge | a program on veth1234567 carries what it sends
 port | docker/web | 0.0.0.0:8080/tcp | published to 172.17.0.2:80/tcp
 port | docker/web | 0.0.0.0:9000-9001/udp | published to 172.17.0.2:90-91/udp
 port | docker/web | [::]:8080/tcp | left to Docker: IPv6 is not supported yet
 port | docker/web | 0.0.0.0:7000/sctp | left to Docker: docker/web publishes 0.0.0.0:7000/sctp: sctp is not supported yet
-port | docker/web | 0.0.0.0:8443/tcp | left to Docker: docker/web publishes 0.0.0.0:8443/tcp, which is published to own already and stays so: "ebnet unpublish 0.0.0.0:8443" ends that
+port | docker/web | 0.0.0.0:8443/tcp | left to Docker: docker/web publishes 0.0.0.0:8443/tcp, which is published to own already and stays so: "ebnet unpublish 8443" ends that
 endpoint | docker/late | 172.17.0.3 on docker/bridge | served when its link on docker0 is up
 `
 	if got := show(world, false); got != want {

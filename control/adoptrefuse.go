@@ -38,6 +38,15 @@ func mayEnter(n store.Network) error {
 	return nil
 }
 
+// mayNotRemove says what removes an engine's network, if anything does.
+func mayNotRemove(n store.Network) error {
+	switch shortName(n.Name) {
+	case "bridge", "host", "none": // Docker's own
+		return api.Errorf(api.CodeUnprocessable, "it belongs to %s, which keeps it", title(n.Owner))
+	}
+	return belongs(n.Owner, "network rm", shortName(n.Name))
+}
+
 // mayUnpublish refuses to end what an engine publishes.
 func mayUnpublish(p store.Publish) error {
 	if foreign(p.Owner) {

@@ -32,7 +32,7 @@ func TestDockersIsRefused(t *testing.T) {
 			func(a *Agent) error { return a.RemoveSandbox(t.Context(), "web") },
 			`remove sandbox docker/web: it belongs to Docker: use "docker rm web"`,
 		},
-		{removeNetwork("bridge"), `remove network docker/bridge: it belongs to Docker: use "docker network rm bridge"`},
+		{removeNetwork("bridge"), `remove network docker/bridge: it belongs to Docker, which keeps it`},
 		{
 			connect("bridge", "web"),
 			`connect sandbox docker/web to network docker/bridge: it belongs to Docker: use "docker network connect bridge web"`,
@@ -113,7 +113,7 @@ func TestPublishOnContainer(t *testing.T) {
 			t.Errorf("%+v: %v", row, err)
 		}
 	}
-	if len(w.publishes) != 2 || len(a.want.publishes) != 4 || w.reserved.Len() != 4 {
+	if len(w.publishes) != 4 || len(a.want.publishes) != 4 || w.reserved.Len() != 4 {
 		t.Errorf("%d in the datapath, %d wanted, %v reserved", len(w.publishes), len(a.want.publishes), w.reserved)
 	}
 	status, err := a.Status(t.Context())

@@ -64,6 +64,7 @@ func diffDesired(have, want desired) change {
 	c.putNetworks, c.delNetworks = diffMaps(have.networks, want.networks)
 	c.putSandboxes, c.delSandboxes = diffMaps(have.sandboxes, want.sandboxes)
 	c.putPublishes, c.delPublishes = diffMaps(have.publishes, want.publishes)
+	c.putLists, c.delLists = diffMaps(have.lists, want.lists)
 	return c
 }
 
@@ -89,8 +90,8 @@ func sameJSON(a, b any) bool {
 }
 
 func (c change) empty() bool {
-	return len(c.putNetworks)+len(c.putSandboxes)+len(c.putPublishes) == 0 &&
-		len(c.delNetworks)+len(c.delSandboxes)+len(c.delPublishes) == 0
+	return len(c.putNetworks)+len(c.putSandboxes)+len(c.putPublishes)+len(c.putLists) == 0 &&
+		len(c.delNetworks)+len(c.delSandboxes)+len(c.delPublishes)+len(c.delLists) == 0
 }
 
 // withoutForeign is a state without what engines have and what hangs on that: an

@@ -50,6 +50,12 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 	defer func() { err = a.finish(what, &back, err) }()
 
 	found, err := a.selectPublishes(c.Spec)
+	if err != nil && len(found) == 0 {
+		var ended bool
+		if ended, err = a.allowUnpublished(c, err); ended {
+			return nil, err
+		}
+	}
 	if err != nil {
 		return nil, api.Errorf(apiError(err).Code, "%s: %w", what, err)
 	}
@@ -61,7 +67,7 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 		changed.putPublishes = append(changed.putPublishes, p)
 	}
 	was := change{putPublishes: found}
-	a.rememberAllow(&changed, &was)
+	a.changeLists(&changed, &was)
 	if err := a.commit(changed); err != nil {
 		return nil, err
 	}
@@ -77,14 +83,64 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 	return out, nil
 }
 
+// allowUnpublished changes the source lists of ports that an engine does not publish now:
+// it can end them, and for all else says why that has to wait. Where there are none it is
+// left at why.
+func (a *Agent) allowUnpublished(c api.AllowChange, why error) (ended bool, err error) {
+	var kept []store.Publish
+	for _, l := range a.want.lists {
+		kept = append(kept, allPorts(l))
+	}
+	sortPublishes(kept)
+	anywhere := func(store.Publish) bool { return true }
+	found, err := selectPublishes(kept, c.Spec, a.opt.HostIP, anywhere)
+	if err != nil {
+		return false, a.mayBeStopped(why)
+	}
+	if !c.Any {
+		return false, api.Errorf(api.CodeUnprocessable, "%s: its source list is kept until then, and \"--any\" ends it",
+			a.whyUnpublished(a.want.lists[found[0].Key()]))
+	}
+	var changed change
+	for _, p := range found {
+		changed.delLists = append(changed.delLists, p.Key())
+	}
+	if err := a.commit(changed); err != nil {
+		return true, err
+	}
+	a.log.Info("sources changed", "ports", c.Spec.String(), "allow", 0)
+	return true, nil
+}
+
+// whyUnpublished says why an engine does not publish the ports of a source list.
+func (a *Agent) whyUnpublished(l store.SourceList) string {
+	for name, sb := range a.want.sandboxes {
+		switch {
+		case l.Container != sb.ID:
+		case sb.Netns == "":
+			return fmt.Sprintf("%s does not run, so nothing is published there until it does", name)
+		default:
+			return fmt.Sprintf("%s does not publish it now", name)
+		}
+	}
+	return fmt.Sprintf("%s publishes nothing there until a container with that port runs", title(l.Owner))
+}
+
+// mayBeStopped is the error that nothing is published where containers which do not run
+// may have the port: their engine does not tell.
+func (a *Agent) mayBeStopped(err error) error {
+	for _, sb := range a.want.sandboxes {
+		if foreign(sb.Owner) && sb.Netns == "" && apiError(err).Code == api.CodeNotFound {
+			return api.Errorf(api.CodeNotFound, "nothing that runs is published there: \"ebnet port\" lists what is, "+
+				"and %s publishes the ports of a container when that starts", title(sb.Owner))
+		}
+	}
+	return err
+}
+
 // applyAllow writes the source list of a publish that had another one.
 func (a *Agent) applyAllow(p, old store.Publish, back *undo) error {
 	slot, ok := a.live.publishes[p.Key()]
-	if sb := a.want.sandboxes[p.Sandbox]; !ok && foreign(sb.Owner) {
-		if _, runs := attachedTo(sb, p.Network); !runs {
-			return nil
-		}
-	}
 	if !ok {
 		return fmt.Errorf("%s is not in the datapath: see \"ebnet status\"", hostSide(p))
 	}

@@ -105,7 +105,11 @@ func (w *world) published() string {
 	var out []string
 	for _, key := range slices.Sorted(maps.Keys(w.publishes)) {
 		p := w.publishes[key]
-		out = append(out, key+" "+netip.AddrPortFrom(p.Target, p.Port).String())
+		to := "kept"
+		if p.Target.IsValid() {
+			to = netip.AddrPortFrom(p.Target, p.Port).String()
+		}
+		out = append(out, key+" "+to)
 	}
 	return strings.Join(out, ", ")
 }

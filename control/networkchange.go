@@ -147,7 +147,7 @@ func (a *Agent) removeNetwork(n store.Network) error {
 func (a *Agent) mayRemove(n store.Network) error {
 	switch {
 	case foreign(n.Owner):
-		return belongs(n.Owner, "network rm", shortName(n.Name))
+		return mayNotRemove(n)
 	case isBuiltIn(n.Name):
 		return api.Errorf(api.CodeUnprocessable, "it is built in and always there")
 	case n.Name == networkDefault:

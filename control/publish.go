@@ -110,11 +110,10 @@ func (a *Agent) target(name string) (store.Sandbox, error) {
 	return store.Sandbox{}, api.Errorf(api.CodeBadRequest, "there are %d sandboxes: name one with --to (%s)", len(all), strings.Join(names, ", "))
 }
 
-// applyPublish writes a publish that is wanted into the datapath. That to an engine's
-// container which does not run has to wait for it.
+// applyPublish writes a publish that is wanted into the datapath.
 func (a *Agent) applyPublish(p store.Publish, back *undo) error {
-	entry, active, err := a.want.entry(p)
-	if err != nil || !active {
+	entry, known, err := a.want.entry(p)
+	if err != nil || !known {
 		return err
 	}
 	written, err := a.fwd.Publish(entry, p.Allow)
@@ -134,15 +133,22 @@ func (a *Agent) applyPublish(p store.Publish, back *undo) error {
 	return nil
 }
 
-// entry is a publish as the datapath is to know it. One to an engine's container that is
-// stopped is not active, which is no error.
-func (d desired) entry(p store.Publish) (entry datapath.Publish, active bool, err error) {
+// entry is a publish as the datapath is to know it; none where that is not to know it.
+// To an engine's container that is stopped a publish leads nowhere, and keeps its port all
+// the same, unless the engine keeps it.
+func (d desired) entry(p store.Publish) (entry datapath.Publish, known bool, err error) {
 	sb := d.sandboxes[p.Sandbox]
 	entry, err = publishEntry(p, sb)
 	if errors.Is(err, errNoAddress) && foreign(sb.Owner) {
-		return entry, false, nil
+		return entry, !entry.Held, nil
 	}
 	return entry, err == nil, err
+}
+
+// leads says whether a publish leads to a container that runs.
+func (d desired) leads(p store.Publish) bool {
+	_, runs := attachedTo(d.sandboxes[p.Sandbox], p.Network)
+	return runs
 }
 
 // errNoAddress says that a sandbox is not there for a publish to lead to.

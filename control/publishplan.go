@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/ebnet/ebnet/control/api"
 	"github.com/ebnet/ebnet/control/hostports"
@@ -134,30 +133,45 @@ func (a *Agent) reservePorts(p *store.Publish, back *undo) error {
 		p.HostPort, p.HostPortEnd = from, from+uint16(n-1)
 	} else {
 		if err := a.registry.Reserve(owner, p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
-			return unwrapTaken(err)
+			return a.unwrapTaken(err)
 		}
 	}
 	reserved := *p
 	back.push(func() error { a.releasePorts(reserved); return nil })
 	if err := a.probe(p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
-		return unwrapTaken(err)
+		return a.unwrapTaken(err)
 	}
 	return nil
 }
 
-// unwrapTaken leaves of a conflict what a person needs to know: who has the port.
-func unwrapTaken(err error) error {
+// unwrapTaken leaves of a conflict what a person needs to know: who has the port, and
+// what ends that.
+func (a *Agent) unwrapTaken(err error) error {
 	var taken *hostports.TakenError
 	var inUse *hostports.InUseError
 	switch {
-	case errors.As(err, &taken) && strings.HasPrefix(taken.Owner, "sandbox "+ownerDocker+"/"):
-		return fmt.Errorf("%w, by Docker: \"docker rm\" ends that", taken)
 	case errors.As(err, &taken):
-		return fmt.Errorf("%w: \"ebnet unpublish\" ends that", taken)
+		return a.whoEnds(taken)
 	case errors.As(err, &inUse):
 		return inUse
 	}
 	return err
+}
+
+// whoEnds adds to a conflict what ends the publish that is there, by its owner: ebnet
+// may have published on an engine's container, too.
+func (a *Agent) whoEnds(taken *hostports.TakenError) error {
+	at := store.Publish{Proto: taken.Proto, HostIP: taken.Host, HostPort: taken.Port, HostPortEnd: taken.Port}
+	for _, p := range a.want.publishes {
+		switch {
+		case !overlap(p, at):
+		case foreign(p.Owner):
+			return fmt.Errorf("%w, by %s: %q ends that", taken, title(p.Owner), p.Owner+" rm "+shortName(p.Sandbox))
+		default:
+			return fmt.Errorf("%w: \"ebnet unpublish %s\" ends that", taken, shortSide(p))
+		}
+	}
+	return taken // by what is being made now
 }
 
 func (a *Agent) releasePorts(p store.Publish) {

@@ -14,11 +14,11 @@ import (
 func (p *pass) published() {
 	want := map[store.PublishKey]datapath.Publish{}
 	for key, pub := range p.want.publishes {
-		entry, active, err := p.want.entry(pub)
+		entry, known, err := p.want.entry(pub)
 		if err != nil {
 			p.fail("repair publish", err)
 		}
-		if !active {
+		if !known {
 			continue
 		}
 		want[key] = entry

@@ -179,7 +179,7 @@ func (a *Agent) load() error {
 		state = withoutForeign(state)
 	}
 	settleIndexes(state.Networks)
-	a.adopted.unnamed = true
+	a.adopted.unnamed, a.adopted.unsaved = true, moveLists(&state)
 	a.mu.Lock()
 	a.want = newDesired(state)
 	a.mu.Unlock()

@@ -23,6 +23,7 @@ type desired struct {
 	networks  map[string]store.Network
 	sandboxes map[string]store.Sandbox
 	publishes map[store.PublishKey]store.Publish
+	lists     map[store.PublishKey]store.SourceList // of what engines publish, whether they do or not
 }
 
 func newDesired(s store.State) desired {
@@ -30,6 +31,7 @@ func newDesired(s store.State) desired {
 		networks:  map[string]store.Network{},
 		sandboxes: map[string]store.Sandbox{},
 		publishes: map[store.PublishKey]store.Publish{},
+		lists:     map[store.PublishKey]store.SourceList{},
 	}
 	for _, n := range s.Networks {
 		d.networks[n.Name] = n
@@ -39,6 +41,9 @@ func newDesired(s store.State) desired {
 	}
 	for _, p := range s.Publishes {
 		d.publishes[p.Key()] = p
+	}
+	for _, l := range s.Lists {
+		d.lists[l.Key()] = l
 	}
 	return d
 }
@@ -101,6 +106,8 @@ type change struct {
 	delSandboxes []string
 	putPublishes []store.Publish
 	delPublishes []store.PublishKey
+	putLists     []store.SourceList
+	delLists     []store.PublishKey
 }
 
 func (c change) write(tx *store.Tx) error {
@@ -134,6 +141,16 @@ func (c change) write(tx *store.Tx) error {
 			return err
 		}
 	}
+	for _, l := range c.putLists {
+		if err := tx.PutList(l); err != nil {
+			return err
+		}
+	}
+	for _, key := range c.delLists {
+		if err := tx.DeleteList(key); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -155,6 +172,12 @@ func (c change) apply(d desired) {
 	}
 	for _, key := range c.delPublishes {
 		delete(d.publishes, key)
+	}
+	for _, l := range c.putLists {
+		d.lists[l.Key()] = l
+	}
+	for _, key := range c.delLists {
+		delete(d.lists, key)
 	}
 }
 

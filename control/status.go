@@ -34,9 +34,9 @@ func (a *Agent) Status(context.Context) (api.Status, error) {
 	status.Networks = len(a.want.networks) + 2 // and the two that are built in
 	status.Endpoints = len(a.live.endpoints)
 	exposed := false
-	for key, p := range a.want.publishes {
-		if _, ok := a.live.publishes[key]; !ok && foreign(a.want.sandboxes[p.Sandbox].Owner) {
-			continue // the container does not run
+	for _, p := range a.want.publishes {
+		if !a.want.leads(p) {
+			continue
 		}
 		status.Published += int(p.HostPortEnd) - int(p.HostPort) + 1
 		exposed = exposed || p.HostIP.IsUnspecified() && len(p.Allow) == 0

@@ -66,6 +66,9 @@ func (a *Agent) MetricsView() MetricsView {
 	}
 	for key, slot := range a.live.publishes {
 		p := a.want.publishes[key]
+		if !a.want.leads(p) {
+			continue
+		}
 		ports := fmt.Sprint(p.HostPort)
 		if p.HostPortEnd != p.HostPort {
 			ports = fmt.Sprintf("%d-%d", p.HostPort, p.HostPortEnd)

@@ -18,10 +18,10 @@ type Publish struct {
 	Proto       Proto
 	Host        netip.Addr // unspecified: all of the host's addresses of that family
 	HostPort    uint16
-	HostPortEnd uint16 // the last port of a range, or HostPort
-	Target      netip.Addr
-	Port        uint16 // where HostPort leads; those after it follow one by one
-	Held        bool   // a socket of an engine holds the ports: programs refuse them to nobody
+	HostPortEnd uint16     // the last port of a range, or HostPort
+	Target      netip.Addr // zero: nowhere, the ports are only kept from others
+	Port        uint16     // where HostPort leads; those after it follow one by one
+	Held        bool       // a socket of an engine holds the ports: programs refuse them to nobody
 }
 
 // Publish makes the ports reachable, all of them or none, for the sources that

@@ -14,9 +14,8 @@
 #define STAND_IN_MIN 61000
 #define STAND_IN_COUNT (65536 - STAND_IN_MIN)
 
-/* What a host port leads to: the address itself is asked before the wildcard. */
-static __always_inline struct publish *publish_lookup(const struct addr *addr, __be16 port,
-						      __u8 proto)
+/* Whose a host port is: the address itself is asked before the wildcard. */
+static __always_inline struct publish *publish_of(const struct addr *addr, __be16 port, __u8 proto)
 {
 	struct publish_key key = { .addr = *addr, .port = port, .proto = proto };
 	struct publish *pub = bpf_map_lookup_elem(&publishes, &key);
@@ -25,6 +24,15 @@ static __always_inline struct publish *publish_lookup(const struct addr *addr, _
 		return pub;
 	key.addr = addr_v4(0);
 	return bpf_map_lookup_elem(&publishes, &key);
+}
+
+/* What a host port leads to. One that is kept for a container which does not run leads nowhere. */
+static __always_inline struct publish *publish_lookup(const struct addr *addr, __be16 port,
+						      __u8 proto)
+{
+	struct publish *pub = publish_of(addr, port, proto);
+
+	return pub && !addr_is_any(&pub->addr) ? pub : NULL;
 }
 
 /*
@@ -63,7 +71,7 @@ static __always_inline bool tuple_free(struct __sk_buff *skb, struct draft *d)
 	tuple_reverse(&d->answer, nat);
 	if (tuple_taken(&d->answer))
 		return false;
-	if (publish_lookup(&nat->src, nat->sport, nat->proto))
+	if (publish_of(&nat->src, nat->sport, nat->proto))
 		return false;
 	return !host_owns(skb, &d->answer);
 }

@@ -128,7 +128,7 @@ static __always_inline bool port_is_published(const struct addr *a, __be16 port,
 		return false;
 	if (addr_is_any(a))
 		return true;
-	pub = publish_lookup(a, port, proto);
+	pub = publish_of(a, port, proto);
 	return pub && !(pub->flags & PUBLISH_HELD);
 }
 

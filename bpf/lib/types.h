@@ -162,7 +162,7 @@ enum publish_flag {
 
 /* Where a host port leads. */
 struct publish {
-	struct addr addr; /* the container's */
+	struct addr addr; /* the container's; zero: it does not run, the port is kept */
 	__be16 port;
 	__u16 flags; /* enum publish_flag bits */
 	__u32 slot; /* in publish_slots, at least 1; shared by all ports of a range */

@@ -20,9 +20,9 @@ func newAdoptCommand(a *app) *cobra.Command {
 		Long: "With --dry-run, show what an agent with --docker would do to each of Docker's networks, containers and published\n" +
 			"ports. It reads Docker and the kernel itself and changes nothing; an agent may run or not.\n\n" +
 			"With --remove-rules, remove the iptables rules that dockerd leaves behind when its iptables is turned off: its\n" +
-			"chains, and the rules in FORWARD, OUTPUT, PREROUTING and POSTROUTING that lead to them or have a bridge of\n" +
-			"Docker's in them. What others have in INPUT, in chains of their own and in DOCKER-USER stays. It prints what it\n" +
-			"removes, or with --dry-run would remove. It refuses while dockerd makes rules, or no agent serves Docker's networks.",
+			"chains, and those rules in the kernel's chains that are just as Docker makes them. All others stay, and so does\n" +
+			"DOCKER-USER, in use, where there are rules of yours in it. It prints what it removes, or with --dry-run would\n" +
+			"remove. It refuses while dockerd makes rules, or no agent serves Docker's networks.",
 		Args: socketArgs,
 	}
 	var socket socketFlag
@@ -72,5 +72,16 @@ func (a *app) previewAdoption(ctx context.Context, socket string) ([]control.Pre
 	if err != nil && !errors.Is(err, api.ErrNoAgent) {
 		return nil, err
 	}
-	return control.PreviewAdoption(world, published)
+	lines, err := control.PreviewAdoption(world, published)
+	if err != nil {
+		return nil, err
+	}
+	setup, err := a.dockerSetup(ctx, "/proc")
+	if err != nil {
+		return nil, err
+	}
+	if why := setup.needsICC(); why != "" {
+		lines = append([]control.Preview{{Kind: "setting", Name: "icc", What: "false", Action: why}}, lines...)
+	}
+	return lines, nil
 }

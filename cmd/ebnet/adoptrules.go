@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/ebnet/ebnet/control/engine/docker"
@@ -58,24 +57,11 @@ func (a *app) mayRemoveRules(ctx context.Context) error {
 	case status.Engines[0].Version == "":
 		return errors.New("the agent has not seen Docker's networks yet, which would have nothing else: see \"ebnet status\"")
 	}
-	setup, err := a.dockerSetup("/proc")
+	setup, err := a.dockerSetup(ctx, "/proc")
 	if err != nil {
 		return err
 	}
 	return setup.makesNoRules()
-}
-
-// makesNoRules is an error unless dockerd makes none. Its proxy has no part in that.
-func (s dockerSetup) makesNoRules() error {
-	on := slices.DeleteFunc(slices.Clone(s.on), func(name string) bool { return name == "userland-proxy" })
-	switch {
-	case len(on) > 0:
-		return fmt.Errorf("dockerd has on %s and would make them again: put %s into %s and restart dockerd",
-			strings.Join(on, ", "), asJSON(on), s.config)
-	case s.stale:
-		return fmt.Errorf("dockerd would make them again, for it has not read %s since that was changed: restart dockerd", s.config)
-	}
-	return nil
 }
 
 // leftovers finds what dockerd has left, also about bridges that have names of their own.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,6 +38,8 @@ func adopter(t *testing.T, socket, config string) *app {
 func TestRemoveRulesRefuses(t *testing.T) {
 	unseen := engineStatus()
 	unseen.Engines[0].Version = ""
+	newer := engineStatus()
+	newer.Engines[0].Version = "28.0.1"
 	for _, row := range []struct {
 		name   string
 		status *api.Status // nil: no agent
@@ -46,8 +49,10 @@ func TestRemoveRulesRefuses(t *testing.T) {
 		{"no agent", nil, dockerOff, "no agent is running at "},
 		{"without Docker", ptr(readyStatus()), dockerOff, "the agent does not serve Docker's networks, which would have nothing else: start it with --docker"},
 		{"Docker not seen", &unseen, dockerOff, "the agent has not seen Docker's networks yet"},
-		{"iptables on", ptr(engineStatus()), `{}`, `dockerd has on iptables, ip6tables and would make them again: put "iptables": false, "ip6tables": false into `},
-		{"ip6tables on", ptr(engineStatus()), `{"iptables": false}`, `dockerd has on ip6tables and would make them again`},
+		{"iptables on", ptr(engineStatus()), `{}`, `dockerd has on iptables and would make them again: put "iptables": false into `},
+		{"ip6tables on", &newer, `{"iptables": false}`, `dockerd has on ip6tables and would make them again`},
+		{"icc off", ptr(engineStatus()), `{"icc": false}`, `dockerd has on iptables and would make them again: first remove "icc": false from `},
+		{"experiments only", ptr(engineStatus()), `{"iptables": false, "ip6tables": true}`, ""},
 		{"nonsense", ptr(engineStatus()), `{"iptables"`, "unexpected end of JSON input"},
 		{"proxy on", ptr(engineStatus()), dockerOff, ""},
 	} {
@@ -71,18 +76,47 @@ func TestRemoveRulesOfChangedSettings(t *testing.T) {
 	if err := os.Chtimes(a.dockerConfig, later, later); err != nil {
 		t.Fatal(err)
 	}
-	stat, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	proc := t.TempDir()
-	fakeDockerd(t, proc, "dockerd\x00", string(stat))
-	setup, err := a.dockerSetup(proc)
+	setup, err := a.dockerSetup(t.Context(), fakeProc(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := setup.makesNoRules(); err == nil || !strings.HasSuffix(err.Error(), "since that was changed: restart dockerd") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// fakeProc is a /proc that has a Docker daemon, which has started just now.
+func fakeProc(t *testing.T) string {
+	t.Helper()
+	proc := t.TempDir()
+	stat, err := os.ReadFile("/proc/self/stat")
+	daemon := filepath.Join(proc, "10")
+	err = errors.Join(err,
+		os.MkdirAll(filepath.Join(proc, "self/ns"), 0o755), os.Symlink("net:[1]", filepath.Join(proc, "self/ns/net")),
+		os.MkdirAll(filepath.Join(daemon, "ns"), 0o755), os.Symlink("net:[1]", filepath.Join(daemon, "ns/net")),
+		os.Symlink("/", filepath.Join(daemon, "root")), os.WriteFile(filepath.Join(daemon, "stat"), stat, 0o644),
+		os.WriteFile(filepath.Join(daemon, "comm"), []byte("dockerd\n"), 0o644),
+		os.WriteFile(filepath.Join(daemon, "cmdline"), []byte("dockerd\x00"), 0o644))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proc
+}
+
+// inNamespace runs what needs a network namespace of its own.
+func inNamespace(t *testing.T, run func() error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends, and the namespace with it
+		err := unix.Unshare(unix.CLONE_NEWNET)
+		if err == nil {
+			err = run()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -100,9 +134,9 @@ func TestRemoveRules(t *testing.T) {
 	const heading = "FAMILY    TOOL           TABLE     RULE OR CHAIN\n"
 	const rules = heading +
 		"IPv4      iptables-nft   filter    -A FORWARD -i front0 -o front0 -j ACCEPT\n" +
-		"IPv4      iptables-nft   nat       -A PREROUTING -j DOCKER\n" +
+		"IPv4      iptables-nft   nat       -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n" +
 		"IPv4      iptables-nft   nat       :DOCKER - [0:0]\n"
-	const left = "iptables-nft -A FORWARD -i front0 -o front0 -j ACCEPT; iptables-nft -t nat -N DOCKER; iptables-nft -t nat -A PREROUTING -j DOCKER"
+	const left = "iptables-nft -A FORWARD -i front0 -o front0 -j ACCEPT; iptables-nft -t nat -N DOCKER; iptables-nft -t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"
 	steps := []step{
 		{want: "no rules of Docker's are there\n"},
 		{flags: "-o json", want: "[]\n"},
@@ -117,17 +151,10 @@ func TestRemoveRules(t *testing.T) {
 		{make: "iptables-nft -t nat -F mine", want: heading + "IPv4      iptables-nft   nat       :DOCKER - [0:0]\n"},
 		{make: "nft add table ip docker-bridges", fails: "ebnet: there are rules of Docker's that no iptables on this machine shows: see \"nft list ruleset\"\n"},
 	}
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends, and the namespace with it
-		err := unix.Unshare(unix.CLONE_NEWNET)
+	inNamespace(t, func() error {
 		for i, s := range steps {
-			if err != nil {
-				break
-			}
-			if out, failed := exec.Command("sh", "-ec", s.make).CombinedOutput(); failed != nil {
-				err = fmt.Errorf("%s: %w: %s", s.make, failed, out)
-				break
+			if out, err := exec.Command("sh", "-ec", s.make).CombinedOutput(); err != nil {
+				return fmt.Errorf("%s: %w: %s", s.make, err, out)
 			}
 			var stdout, stderr bytes.Buffer
 			words := append([]string{"adopt", "--docker=" + daemon, "--remove-rules"}, strings.Fields(s.flags)...)
@@ -136,11 +163,8 @@ func TestRemoveRules(t *testing.T) {
 				t.Errorf("step %d: status %d\n%s%s\nwant\n%s%s", i, status, &stdout, &stderr, s.want, s.fails)
 			}
 		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
+		return nil
+	})
 }
 
 func TestRemovedAsJSON(t *testing.T) {

@@ -2,13 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/ebnet/ebnet/control/api"
 )
@@ -36,135 +36,59 @@ func TestDockerFlag(t *testing.T) {
 	}
 }
 
-func TestDockerSettings(t *testing.T) {
-	for _, row := range []struct{ config, flags, want string }{
-		{"", "", "iptables, ip6tables, userland-proxy"},
-		{`{"iptables": false, "userland-proxy": true}`, "", "ip6tables, userland-proxy"},
-		{`{"iptables": false, "ip6tables": false, "userland-proxy": false}`, "dockerd -H fd://", ""},
-		{`{"ip6tables": false}`, "dockerd --iptables=false --userland-proxy=true", "userland-proxy"},
-		{`{}`, "dockerd --iptables=0 --userland-proxy=false --ip6tables=false", ""},
-	} {
-		left, err := notOff([]byte(row.config), strings.Fields(row.flags))
-		if got := strings.Join(left, ", "); err != nil || got != row.want {
-			t.Errorf("%+v: on are %q, %v", row, got, err)
-		}
-	}
-	if _, err := notOff([]byte(`{"iptables"`), nil); err == nil {
-		t.Error("a file that is no JSON passes")
-	}
-}
-
-// TestDockerd: the flags are those of the daemon in this network namespace.
-func TestDockerd(t *testing.T) {
-	proc := t.TempDir()
-	add := func(pid, comm, netns, cmdline string) {
-		dir := filepath.Join(proc, pid)
-		for name, content := range map[string]string{"comm": comm + "\n", "cmdline": cmdline} {
-			if err := os.MkdirAll(filepath.Join(dir, "ns"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := os.Symlink(netns, filepath.Join(dir, "ns/net")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("self", "ebnet", "net:[1]", "")
-	add("10", "dockerd", "net:[2]", "dockerd\x00--iptables=true\x00")
-	add("11", "sh", "net:[1]", "sh\x00")
-	if got := findDockerd(proc); got.flags != nil {
-		t.Errorf("flags %q without a daemon", got.flags)
-	}
-	add("12", "dockerd", "net:[1]", "/usr/sbin/dockerd\x00--iptables=false\x00")
-	if got := strings.Join(findDockerd(proc).flags, " "); got != "/usr/sbin/dockerd --iptables=false" {
-		t.Errorf("flags %q", got)
-	}
-}
-
-// TestDockerdConfig: the daemon's own config file counts, and only as far as it has read it.
-func TestDockerdConfig(t *testing.T) {
-	ours, its := filepath.Join(t.TempDir(), "daemon.json"), filepath.Join(t.TempDir(), "daemon.json")
-	for path, content := range map[string]string{ours: `{}`, its: `{"iptables": false, "ip6tables": false, "userland-proxy": false}`} {
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	// This process is the daemon: it has started just now.
-	stat, err := os.ReadFile("/proc/self/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := &app{dockerConfig: ours}
-	for _, row := range []struct {
-		flags   string
-		changed time.Duration // after now
-		want    dockerSetup
-	}{
-		{"dockerd", 0, dockerSetup{there: true, config: ours, on: dockerSettings()}},
-		{"dockerd --config-file=" + its, -time.Hour, dockerSetup{there: true, config: its}},
-		{"dockerd --debug --config-file " + its, -time.Hour, dockerSetup{there: true, config: its}},
-		{"dockerd --config-file=" + its, time.Hour, dockerSetup{there: true, config: its, stale: true}},
-		{"dockerd --config-file=/does/not/exist", time.Hour, dockerSetup{there: true, config: "/does/not/exist", on: dockerSettings()}},
-	} {
-		changed := time.Now().Add(row.changed)
-		if err := os.Chtimes(its, changed, changed); err != nil {
-			t.Fatal(err)
-		}
-		proc := t.TempDir()
-		fakeDockerd(t, proc, strings.ReplaceAll(row.flags, " ", "\x00")+"\x00", string(stat))
-		if got, err := a.dockerSetup(proc); err != nil || !reflect.DeepEqual(got, row.want) {
-			t.Errorf("%s, changed %v: got %+v, %v, want %+v", row.flags, row.changed, got, err, row.want)
-		}
-	}
-}
-
-func TestSinceBoot(t *testing.T) {
-	for stat, want := range map[string]time.Duration{
-		"": 0, "1 (dockerd) S 1 2 3": 0,
-		"1 (docker d) S" + strings.Repeat(" 7", 18) + " 12345 9 9": 123450 * time.Millisecond,
-	} {
-		if got := sinceBoot(stat); got != want {
-			t.Errorf("%q: got %v, want %v", stat, got, want)
-		}
-	}
-}
-
-// fakeDockerd makes a /proc that has a daemon and nobody else.
-func fakeDockerd(t *testing.T, proc, cmdline, stat string) {
-	t.Helper()
-	for _, dir := range []string{"self", "10"} {
-		if err := os.MkdirAll(filepath.Join(proc, dir, "ns"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink("net:[1]", filepath.Join(proc, dir, "ns/net")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, content := range map[string]string{"comm": "dockerd\n", "cmdline": cmdline, "stat": stat} {
-		if err := os.WriteFile(filepath.Join(proc, "10", name), []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestDoctorOnDocker tells what to set, loudly where the agent serves Docker's networks.
 func TestDoctorOnDocker(t *testing.T) {
-	config := filepath.Join(t.TempDir(), "daemon.json")
-	if err := os.WriteFile(config, []byte(`{"iptables": false}`), 0o644); err != nil {
-		t.Fatal(err)
+	served := func(version string) string {
+		status := engineStatus()
+		status.Engines[0].Version = version
+		return serve(t, statusOf(status))
 	}
-	socket := serve(t, statusOf(engineStatus()))
-	a := &app{getenv: func(name string) string { return map[string]string{"EBNET_SOCKET": socket}[name] }, dockerConfig: config}
-	f := a.checkDocker(t.Context())
-	want := `for "ebnet agent --docker" put "ip6tables": false, "userland-proxy": false into ` + config + " and restart dockerd"
-	if f.Result != warning || f.Found != "has on: ip6tables, userland-proxy" || f.Advice != want {
-		t.Errorf("found %+v", f)
-	}
-	a.getenv = func(string) string { return "/does/not/exist.sock" }
-	if f := a.checkDocker(t.Context()); f.Result != good || f.Advice != want {
-		t.Errorf("without an agent: found %+v", f)
+	const icc = ", with which dockerd does not start without iptables: the containers of its default network reach each other then, " +
+		"those of networks made with \"--opt com.docker.network.bridge.enable_icc=false\" do not, under ebnet as before"
+	for _, row := range []struct {
+		name, socket, config string
+		result               verdict
+		found, advice        string
+	}{
+		{
+			"26.1", served("26.1.5"), `{}`, warning, "has on: iptables, userland-proxy",
+			`for "ebnet agent --docker" put "iptables": false, "userland-proxy": false into CONFIG and restart dockerd`,
+		},
+		{
+			"26.1 that is asked for IPv6 rules", served("26.1.5"), `{"iptables": false, "ip6tables": true}`, warning, "has on: userland-proxy",
+			`for "ebnet agent --docker" put "userland-proxy": false into CONFIG and restart dockerd`,
+		},
+		{
+			"26.1 with IPv6 rules", served("26.1.5"), `{"iptables": false, "ip6tables": true, "experimental": true}`, warning, "has on: ip6tables, userland-proxy",
+			`for "ebnet agent --docker" put "ip6tables": false, "userland-proxy": false into CONFIG and restart dockerd`,
+		},
+		{
+			"27", served("27.0.1"), `{"iptables": false}`, warning, "has on: ip6tables, userland-proxy",
+			`for "ebnet agent --docker" put "ip6tables": false, "userland-proxy": false into CONFIG and restart dockerd`,
+		},
+		{
+			"without an agent", "/does/not/exist.sock", `{"iptables": false}`, good, "has on: ip6tables, userland-proxy",
+			`for "ebnet agent --docker" put "ip6tables": false, "userland-proxy": false into CONFIG and restart dockerd`,
+		},
+		{
+			"icc", served("20.10.24"), `{"icc": false, "userland-proxy": false}`, warning, "has on: iptables",
+			`for "ebnet agent --docker" first remove "icc": false from CONFIG` + icc + `; then put "iptables": false into CONFIG and restart dockerd`,
+		},
+		{
+			"icc and all", served("20.10.24"), `{"icc": false, "iptables": false, "userland-proxy": false}`, warning, "does not start again with its settings",
+			`first remove "icc": false from CONFIG` + icc + `; then restart dockerd`,
+		},
+		{"all off", served("27.0.1"), `{"iptables": false, "ip6tables": false, "userland-proxy": false}`, good, "leaves its rules and its proxy to others", ""},
+	} {
+		config := filepath.Join(t.TempDir(), "daemon.json")
+		if err := os.WriteFile(config, []byte(row.config), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		a := &app{getenv: func(name string) string { return map[string]string{"EBNET_SOCKET": row.socket}[name] }, dockerConfig: config}
+		f := a.checkDocker(t.Context())
+		if advice := strings.ReplaceAll(row.advice, "CONFIG", config); f.Result != row.result || f.Found != row.found || f.Advice != advice {
+			t.Errorf("%s: found %+v", row.name, f)
+		}
 	}
 }
 
@@ -175,8 +99,47 @@ func TestDockerRulesLine(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(readme), "\n"+removeDockerRules+" ") {
-		t.Errorf("README.md does not have the line\n%s", removeDockerRules)
+	line := dockerSetup{socket: "/var/run/docker.sock"}.removeDockerRules()
+	if !strings.Contains(string(readme), "\n"+line+" ") {
+		t.Errorf("README.md does not have the line\n%s", line)
+	}
+	if got := (dockerSetup{socket: "/x.sock"}).removeDockerRules(); got != "sudo ebnet adopt --docker=/x.sock --remove-rules" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// TestDoctorOnDockersRules names the file and the socket that are used.
+func TestDoctorOnDockersRules(t *testing.T) {
+	needRoot(t)
+	status := engineStatus()
+	status.Engines[0].Socket = "/run/other.sock"
+	a := adopter(t, serve(t, statusOf(status)), dockerOff)
+	var f finding
+	inNamespace(t, func() error {
+		if out, err := exec.Command("nft", "add table ip docker-bridges").CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		f = a.checkDockerRules(t.Context())
+		return nil
+	})
+	want := "with iptables off in " + a.dockerConfig + " restart dockerd and remove what it leaves: sudo ebnet adopt --docker=/run/other.sock --remove-rules"
+	if f.Result != warning || f.Advice != want {
+		t.Errorf("found %+v", f)
+	}
+}
+
+// TestDoctorOnDockersIPv6 names networks that are served by half.
+func TestDoctorOnDockersIPv6(t *testing.T) {
+	status := engineStatus()
+	status.Engines[0].Socket = fakeDocker(t, "fd00:77::/64")
+	a := adopter(t, serve(t, statusOf(status)), dockerOff)
+	if f := a.checkDockerIPv6(t.Context()); f.Result != warning || !strings.HasPrefix(f.Found, "Docker's network shop has fd00:77::/64, and ") || f.Advice == "" {
+		t.Errorf("found %+v", f)
+	}
+	status.Engines[0].Socket = fakeDocker(t)
+	a = adopter(t, serve(t, statusOf(status)), dockerOff)
+	if f := a.checkDockerIPv6(t.Context()); f != (finding{Check: "Docker's IPv6", Result: good, Found: "none"}) {
+		t.Errorf("found %+v", f)
 	}
 }
 
@@ -226,13 +189,18 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// fakeDocker answers as a Docker that has one network and one container.
-func fakeDocker(t *testing.T) (socket string) {
+// fakeDocker answers as a Docker that has one network, with more subnets if these are
+// given, and one container.
+func fakeDocker(t *testing.T, more ...string) (socket string) {
 	t.Helper()
+	subnets := []any{map[string]any{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}}
+	for _, subnet := range more {
+		subnets = append(subnets, map[string]any{"Subnet": subnet})
+	}
 	network := map[string]any{
 		"Id": strings.Repeat("a", 64), "Name": "shop", "Driver": "bridge",
 		"Options": map[string]string{"com.docker.network.bridge.name": "front0"},
-		"IPAM":    map[string]any{"Config": []any{map[string]any{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}}},
+		"IPAM":    map[string]any{"Config": subnets},
 	}
 	place := map[string]any{"shop": map[string]any{
 		"NetworkID": network["Id"], "Gateway": "172.29.0.1", "IPAddress": "172.29.0.2", "IPPrefixLen": 16,
@@ -272,6 +240,10 @@ func TestAdoptDryRun(t *testing.T) {
 	got = call(t, "/does/not/exist.sock", 0, "adopt", "--docker="+socket, "--dry-run")
 	if !strings.HasPrefix(got.stdout, "KIND ") || strings.Count(got.stdout, "\n") != 4 {
 		t.Errorf("got %+v", got)
+	}
+	a := adopter(t, "/does/not/exist.sock", `{"icc": false}`)
+	if lines, err := a.previewAdoption(t.Context(), socket); err != nil || len(lines) != 4 || !strings.HasPrefix(lines[0].Action, `first remove "icc": false from `) {
+		t.Errorf("got %+v, %v", lines, err)
 	}
 	got = call(t, "", 0, "adopt", "--docker=/does/not/exist.sock", "--dry-run")
 	if got.status != 1 || !strings.Contains(got.stderr, "look at Docker's networks: ") {

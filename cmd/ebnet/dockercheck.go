@@ -2,20 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
+	"time"
 
+	"github.com/ebnet/ebnet/control"
+	"github.com/ebnet/ebnet/control/engine/docker"
 	"github.com/ebnet/ebnet/control/firewall"
 )
-
-// removeDockerRules is the command that removes what dockerd leaves behind when it
-// starts with iptables off.
-const removeDockerRules = "sudo ebnet adopt --docker --remove-rules"
 
 // checkDocker looks at how Docker is set up.
 func (a *app) checkDocker(ctx context.Context) finding {
 	f := finding{Check: "Docker", Result: good, Found: "not on this machine"}
-	setup, err := a.dockerSetup("/proc")
+	setup, err := a.dockerSetup(ctx, "/proc")
 	switch {
 	case err != nil:
 		return f.unknown(err)
@@ -23,15 +21,18 @@ func (a *app) checkDocker(ctx context.Context) finding {
 		return f
 	case len(setup.on) > 0:
 		f.Found = "has on: " + strings.Join(setup.on, ", ")
-		f.Advice = fmt.Sprintf("for \"ebnet agent --docker\" put %s into %s and restart dockerd", asJSON(setup.on), setup.config)
-	case setup.stale:
-		f.Found = "has not read its settings since they were changed"
+		f.Advice = "for \"ebnet agent --docker\" " + setup.turnOff(setup.on)
+	case setup.needsICC() != "":
+		f.Found = "does not start again with its settings"
+		f.Advice = setup.needsICC() + "; then restart dockerd"
+	case setup.Stale:
+		f.Found = "has not read " + setup.File + " since that was changed"
 		f.Advice = "restart dockerd"
 	default:
 		f.Found = "leaves its rules and its proxy to others"
 		return f
 	}
-	if a.adopts(ctx) {
+	if setup.adopted {
 		f.Result = warning
 	}
 	return f
@@ -48,24 +49,38 @@ func (a *app) checkDockerRules(ctx context.Context) finding {
 		return f
 	}
 	f.Found = "they translate addresses"
-	if a.adopts(ctx) {
+	setup, err := a.dockerSetup(ctx, "/proc")
+	if err != nil {
+		return f.unknown(err)
+	}
+	if setup.adopted {
 		f.Result, f.Found = warning, "they translate addresses beside ebnet"
-		f.Advice = "with iptables off in " + a.daemonConfig() + " restart dockerd and remove what it leaves: " + removeDockerRules
+		f.Advice = "with iptables off in " + setup.File + " restart dockerd and remove what it leaves: " + setup.removeDockerRules()
 	}
 	return f
 }
 
-// adopts tells whether the running agent serves Docker's networks.
-func (a *app) adopts(ctx context.Context) bool {
-	status, err := a.client().Status(ctx)
-	return err == nil && len(status.Engines) > 0
-}
-
-// asJSON writes settings that are to be turned off as the config file has them.
-func asJSON(names []string) string {
-	var parts []string
-	for _, name := range names {
-		parts = append(parts, fmt.Sprintf("%q: false", name))
+// checkDockerIPv6 looks for networks of Docker's that ebnet does not serve all of.
+func (a *app) checkDockerIPv6(ctx context.Context) finding {
+	f := finding{Check: "Docker's IPv6", Result: good, Found: "none"}
+	setup, err := a.dockerSetup(ctx, "/proc")
+	if err != nil || !setup.there {
+		return f // the check before has said what is wrong
 	}
-	return strings.Join(parts, ", ")
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	world, err := docker.Read(ctx, setup.socket)
+	if err != nil {
+		return f.unknown(err)
+	}
+	unserved := control.UnservedIPv6(world)
+	if len(unserved) == 0 {
+		return f
+	}
+	f.Found = strings.Join(unserved, "; ")
+	f.Advice = "leave such networks' containers without services that others must not reach, or make the networks anew without IPv6"
+	if setup.adopted {
+		f.Result = warning
+	}
+	return f
 }

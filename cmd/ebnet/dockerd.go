@@ -1,157 +1,122 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
+	"context"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/ebnet/ebnet/control/engine/docker"
 )
 
-const daemonConfig = "/etc/docker/daemon.json"
-
-// dockerSettings are what Docker is to leave to ebnet.
-func dockerSettings() []string { return []string{"iptables", "ip6tables", "userland-proxy"} }
-
 // dockerSetup is how Docker is set up on this machine.
 type dockerSetup struct {
-	there  bool     // there is Docker, as far as one can see
-	config string   // path of its config file
-	on     []string // those of dockerSettings that are not off
-	stale  bool     // the file was changed after the daemon's start, which does not know
+	docker.Setup
+	socket  string   // of the daemon that the agent follows, or else the usual one
+	adopted bool     // the agent serves its networks
+	there   bool     // there is Docker, as far as one can see
+	on      []string // what it is to leave to ebnet and does not
 }
 
 // dockerSetup looks at the daemon of this network namespace and its config file.
-func (a *app) dockerSetup(proc string) (dockerSetup, error) {
-	daemon := findDockerd(proc)
-	s := dockerSetup{config: daemon.value("config-file")}
-	if s.config == "" {
-		s.config = a.daemonConfig()
+func (a *app) dockerSetup(ctx context.Context, proc string) (dockerSetup, error) {
+	s := dockerSetup{socket: docker.Socket}
+	version := ""
+	status, err := a.client().Status(ctx)
+	if err == nil && len(status.Engines) > 0 {
+		s.socket, version, s.adopted = status.Engines[0].Socket, status.Engines[0].Version, true
 	}
-	config, err := os.ReadFile(s.config)
-	_, noSocket := os.Stat(docker.Socket)
-	s.there = err == nil || noSocket == nil || daemon.flags != nil
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s, err
+	if version == "" {
+		version = dockerVersion(ctx, s.socket)
 	}
-	if s.on, err = notOff(config, daemon.flags); err != nil {
-		return s, fmt.Errorf("read %s: %w", s.config, err)
+	_, noSocket := os.Stat(s.socket)
+	s.Setup, err = docker.ReadSetup(proc, a.daemonConfig())
+	s.there = s.Found || noSocket == nil || s.Runs
+	for _, setting := range []struct {
+		name string
+		on   bool
+	}{{"iptables", s.On("iptables", true)}, {"ip6tables", s.IP6Tables(version)}, {"userland-proxy", s.On("userland-proxy", true)}} {
+		if setting.on {
+			s.on = append(s.on, setting.name)
+		}
 	}
-	if info, err := os.Stat(s.config); err == nil {
-		s.stale = daemon.startedBefore(info.ModTime())
+	return s, err
+}
+
+// dockerVersion is the version of a Docker that answers soon; empty: none does.
+func dockerVersion(ctx context.Context, socket string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	version, err := docker.Version(ctx, socket)
+	if err != nil {
+		return "" // whoever needs Docker says what is wrong with it
 	}
-	return s, nil
+	return version
 }
 
 func (a *app) daemonConfig() string {
 	if a.dockerConfig != "" {
 		return a.dockerConfig
 	}
-	return daemonConfig
+	return docker.ConfigFile
 }
 
-// notOff are the settings that neither the config file nor the daemon's flags turn off.
-func notOff(config []byte, flags []string) ([]string, error) {
-	values := map[string]any{}
-	if len(bytes.TrimSpace(config)) > 0 {
-		if err := json.Unmarshal(config, &values); err != nil {
-			return nil, err
+// makesNoRules is an error unless dockerd makes none. Its proxy has no part in that.
+func (s dockerSetup) makesNoRules() error {
+	var on []string
+	for _, name := range s.on {
+		if name != "userland-proxy" {
+			on = append(on, name)
 		}
 	}
-	for _, flag := range flags {
-		name, value, _ := strings.Cut(strings.TrimLeft(flag, "-"), "=")
-		if strings.HasPrefix(flag, "-") && (value == "false" || value == "0") {
-			values[name] = false
-		}
+	switch {
+	case len(on) > 0:
+		return fmt.Errorf("dockerd has on %s and would make them again: %s", strings.Join(on, ", "), s.turnOff(on))
+	case s.Stale:
+		return fmt.Errorf("dockerd would make them again, for it has not read %s since that was changed: restart dockerd", s.File)
 	}
-	var left []string
-	for _, name := range dockerSettings() {
-		if values[name] != false {
-			left = append(left, name)
-		}
-	}
-	return left, nil
+	return nil
 }
 
-// dockerd is a Docker daemon that runs; the zero value is none.
-type dockerd struct {
-	flags []string // its command line
-	since time.Duration
+// turnOff says how to turn settings off.
+func (s dockerSetup) turnOff(names []string) string {
+	put := fmt.Sprintf("put %s into %s and restart dockerd", asJSON(names), s.File)
+	if why := s.needsICC(); why != "" {
+		return why + "; then " + put
+	}
+	return put
 }
 
-// findDockerd finds the Docker daemon of this network namespace.
-func findDockerd(proc string) dockerd {
-	here, err := os.Readlink(filepath.Join(proc, "self/ns/net"))
-	if err != nil {
-		return dockerd{}
+// needsICC says what has to go before iptables can be off; empty: nothing.
+func (s dockerSetup) needsICC() string {
+	if s.On("icc", true) {
+		return ""
 	}
-	names, _ := filepath.Glob(filepath.Join(proc, "[0-9]*/comm"))
+	where := `"icc": false from ` + s.File
+	if s.Flagged("icc") {
+		where = "--icc=false from dockerd's command line"
+	}
+	return "first remove " + where + ", with which dockerd does not start without iptables: " +
+		"the containers of its default network reach each other then, those of networks made with " +
+		"\"--opt com.docker.network.bridge.enable_icc=false\" do not, under ebnet as before"
+}
+
+// asJSON writes settings that are to be turned off as the config file has them.
+func asJSON(names []string) string {
+	var parts []string
 	for _, name := range names {
-		dir := filepath.Dir(name)
-		comm, err := os.ReadFile(name)
-		if err != nil || string(comm) != "dockerd\n" {
-			continue
-		}
-		if there, err := os.Readlink(filepath.Join(dir, "ns/net")); err != nil || there != here {
-			continue
-		}
-		line, err := os.ReadFile(filepath.Join(dir, "cmdline"))
-		if err != nil {
-			continue
-		}
-		stat, _ := os.ReadFile(filepath.Join(dir, "stat"))
-		return dockerd{strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"), sinceBoot(string(stat))}
+		parts = append(parts, fmt.Sprintf("%q: false", name))
 	}
-	return dockerd{}
+	return strings.Join(parts, ", ")
 }
 
-// value is that of a flag that takes one; empty if it is not given.
-func (d dockerd) value(name string) string {
-	for i, flag := range d.flags {
-		if value, found := strings.CutPrefix(flag, "--"+name+"="); found {
-			return value
-		}
-		if flag == "--"+name && i+1 < len(d.flags) {
-			return d.flags[i+1]
-		}
+// removeDockerRules is the command that removes what dockerd leaves behind when it
+// starts with iptables off.
+func (s dockerSetup) removeDockerRules() string {
+	flag := "--docker"
+	if s.socket != docker.Socket {
+		flag += "=" + s.socket
 	}
-	return ""
-}
-
-// startedBefore tells whether the daemon runs since before a time, by more than clocks
-// are apart. The kernel says when it started on a clock that nobody sets.
-func (d dockerd) startedBefore(at time.Time) bool {
-	var now unix.Timespec
-	if d.since == 0 || unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
-		return false
-	}
-	started := time.Now().Add(d.since - time.Duration(now.Nano()))
-	return at.Sub(started) > time.Second
-}
-
-// sinceBoot is when a process started, from its stat in /proc; 0: it does not say.
-func sinceBoot(stat string) time.Duration {
-	const (
-		startTime = 22 - 3                // the name is the second one, and may have spaces
-		tick      = 10 * time.Millisecond // USER_HZ, which is the same everywhere
-	)
-	_, rest, _ := strings.Cut(stat, ") ")
-	fields := strings.Fields(rest)
-	if len(fields) <= startTime {
-		return 0
-	}
-	ticks, err := strconv.ParseInt(fields[startTime], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(ticks) * tick
+	return "sudo ebnet adopt " + flag + " --remove-rules"
 }

@@ -25,8 +25,8 @@ type Network struct {
 	Internal   bool
 	ICC        bool // its containers may reach each other
 	Masquerade bool
-	// MasqueradeUnknown says that Masquerade is false, and would be whatever was
-	// asked for unless the engine's own rules are there.
+	// MasqueradeUnknown says that Masquerade is false, which the engine says whatever
+	// was asked for, and that it cannot be read what that was.
 	MasqueradeUnknown bool
 	HostIP            netip.Addr // where its ports are published unless they say so; zero: everywhere
 	MTU               int        // bytes; 0: not set

@@ -2,12 +2,12 @@ package firewall
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 )
 
-// dockerUser is the chain that Docker makes for its users. It stays, with what is theirs.
+// dockerUser is the chain that Docker makes for its users. It stays in use where they
+// have something in it.
 const dockerUser = "DOCKER-USER"
 
 // isDockers tells whether Docker makes a chain of this name, in whichever version.
@@ -21,8 +21,16 @@ func isDockers(chain string) bool {
 	return false
 }
 
-// gone tells whether the chain is to be removed.
-func gone(chain string) bool { return isDockers(chain) && chain != dockerUser }
+// used tells whether users have rules in the chain that Docker makes for them, or lead
+// to it. Docker's own there are a RETURN, and its jump from FORWARD.
+func (t savedTable) used(b bridges) bool {
+	return slices.ContainsFunc(t.rules, func(r savedRule) bool {
+		if r.chain == dockerUser {
+			return !slices.Equal(r.words, []string{"-j", "RETURN"})
+		}
+		return r.value("-j", "-g") == dockerUser && !isDockers(r.chain) && !t.dockers(r, b)
+	})
+}
 
 // bridges are those of Docker's networks.
 type bridges []string
@@ -35,18 +43,20 @@ func (b bridges) has(device string) bool {
 	return device == "docker0" || byID || slices.Contains(b, device)
 }
 
-// leftover finds what Docker has left in a table: its chains, and in those of the
-// kernel's chains in which it makes rules the ones that lead to its chains or are about
-// its bridges. It makes none in INPUT.
+// leftover finds what Docker has left in a table: its chains, and the rules in the
+// kernel's chains that are as it makes them. All others are somebody's own, whatever
+// they are about.
 func (t savedTable) leftover(b bridges) Leftover {
 	left := Leftover{Table: t.name}
+	keep := t.used(b)
+	gone := func(chain string) bool { return isDockers(chain) && !(chain == dockerUser && keep) }
 	var deleted []string
 	held := map[string]bool{}
 	for _, r := range t.rules {
 		switch target := r.value("-j", "-g"); {
 		case gone(r.chain):
 			left.Rules = append(left.Rules, r.text)
-		case r.dockers(b):
+		case t.dockers(r, b) && (target != dockerUser || !keep):
 			left.Rules = append(left.Rules, r.text)
 			deleted = append(deleted, "-D"+strings.TrimPrefix(r.text, "-A"))
 		case gone(target):
@@ -68,25 +78,6 @@ func (t savedTable) leftover(b bridges) Leftover {
 	// A chain can be removed when nothing leads to it any more.
 	left.restore = slices.Concat(deleted, emptied, removed)
 	return left
-}
-
-// dockers tells whether a rule in a chain that stays is Docker's.
-func (r savedRule) dockers(b bridges) bool {
-	switch r.chain {
-	case dockerUser: // rules that users make have conditions, or go elsewhere
-		return slices.Equal(r.words, []string{"-j", "RETURN"})
-	case "FORWARD", "OUTPUT", "POSTROUTING", "PREROUTING":
-		return isDockers(r.value("-j", "-g")) || b.has(r.value("-i")) || b.has(r.value("-o")) || r.hairpin()
-	}
-	return false
-}
-
-// hairpin tells whether a rule is for a container that reaches itself by a port that is
-// published. Docker makes such rules without a word of the bridge.
-func (r savedRule) hairpin() bool {
-	from, err := netip.ParsePrefix(r.value("-s"))
-	return err == nil && from.IsSingleIP() && r.value("-s") == r.value("-d") &&
-		r.chain == "POSTROUTING" && r.value("-j") == "MASQUERADE"
 }
 
 // input is what iptables-restore reads to remove what was left. It says nothing of what

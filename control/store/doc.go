@@ -1,5 +1,5 @@
 // Package store keeps what people asked for: networks, sandboxes and published
-// ports, in one file that survives a crash at any instruction.
+// ports, and who may connect to those that an engine publishes, in one file that survives a crash at any instruction.
 //
 // A [Store] belongs to one agent at a time. Every [Store.Update] is one
 // transaction: either all of it is on disk when it returns nil, or none of it.
@@ -13,6 +13,7 @@
 //	(*Tx) Network, Networks, PutNetwork, DeleteNetwork         by name
 //	(*Tx) Sandbox, Sandboxes, PutSandbox, DeleteSandbox        by name
 //	(*Tx) Publish, Publishes, PutPublish, DeletePublish        by PublishKey
+//	(*Tx) Lists, PutList, DeleteList                           by PublishKey
 //	(*Tx) Value, PutValue, DeleteValue      small facts of the agent, by key
 //	NewID() string                          a fresh ID of 64 hex digits
 //

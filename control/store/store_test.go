@@ -71,6 +71,10 @@ func full() State {
 			Sandbox: "web", Network: "default", Port: 80, PortEnd: 90,
 			Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Owner: "ebnet",
 		}},
+		Lists: []SourceList{{
+			Proto: "udp", HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: 53, HostPortEnd: 54, Owner: "docker",
+			Container: NewID(), Port: 5353, Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		}},
 	}
 }
 
@@ -88,6 +92,11 @@ func putAll(st State) func(*Tx) error {
 		}
 		for _, p := range st.Publishes {
 			if err := tx.PutPublish(p); err != nil {
+				return err
+			}
+		}
+		for _, l := range st.Lists {
+			if err := tx.PutList(l); err != nil {
 				return err
 			}
 		}
@@ -234,5 +243,26 @@ func TestAllOrNothing(t *testing.T) {
 	}
 	if got := state(t, s); !reflect.DeepEqual(got, want) {
 		t.Errorf("after three that were undone:\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// TestNoLists: a store, like all of earlier versions, has no bucket for source lists until
+// there is one.
+func TestNoLists(t *testing.T) {
+	s, want := open(t, filepath.Join(t.TempDir(), "ebnet.db")), full()
+	lists := want.Lists
+	want.Lists = []SourceList{}
+	update(t, s, putAll(want))
+	if got := state(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("stored\n%+v\nread\n%+v", want, got)
+	}
+	update(t, s, func(tx *Tx) error { return tx.DeleteList(lists[0].Key()) })
+	update(t, s, func(tx *Tx) error { return tx.PutList(lists[0]) })
+	if got := state(t, s).Lists; !reflect.DeepEqual(got, lists) {
+		t.Errorf("stored\n%+v\nread\n%+v", lists, got)
+	}
+	update(t, s, func(tx *Tx) error { return tx.DeleteList(lists[0].Key()) })
+	if got := state(t, s).Lists; len(got) > 0 {
+		t.Errorf("deleted, but %+v", got)
 	}
 }

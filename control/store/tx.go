@@ -14,6 +14,7 @@ const (
 	bucketSandboxes = "sandboxes"
 	bucketPublishes = "publishes"
 	bucketValues    = "values"
+	bucketLists     = "lists" // not in stores of earlier versions
 )
 
 // Tx is one transaction: what its function reads and writes belongs together.
@@ -30,6 +31,9 @@ func (t *Tx) State() (st State, err error) {
 		return State{}, err
 	}
 	if st.Publishes, err = t.Publishes(); err != nil {
+		return State{}, err
+	}
+	if st.Lists, err = t.Lists(); err != nil {
 		return State{}, err
 	}
 	return st, nil
@@ -77,6 +81,25 @@ func (t *Tx) PutPublish(p Publish) error { return put(t, bucketPublishes, p.Key(
 // DeletePublish forgets a publish.
 func (t *Tx) DeletePublish(key PublishKey) error { return del(t, bucketPublishes, key.String()) }
 
+// Lists returns all source lists of host ports, by protocol, address and port.
+func (t *Tx) Lists() ([]SourceList, error) { return list[SourceList](t, bucketLists) }
+
+// PutList stores l under its key.
+func (t *Tx) PutList(l SourceList) error {
+	if _, err := t.tx.CreateBucketIfNotExists([]byte(bucketLists)); err != nil {
+		return fmt.Errorf("make bucket %s: %w", bucketLists, err)
+	}
+	return put(t, bucketLists, l.Key().String(), l)
+}
+
+// DeleteList forgets a source list.
+func (t *Tx) DeleteList(key PublishKey) error {
+	if t.tx.Bucket([]byte(bucketLists)) == nil {
+		return nil
+	}
+	return del(t, bucketLists, key.String())
+}
+
 // Value decodes a value that PutValue stored into v, a pointer; ErrNotFound.
 func (t *Tx) Value(key string, v any) error {
 	data, err := t.raw(bucketValues, key)
@@ -112,7 +135,11 @@ func get[T any](t *Tx, bucket, key string) (T, error) {
 
 func list[T any](t *Tx, bucket string) ([]T, error) {
 	all := []T{}
-	err := t.tx.Bucket([]byte(bucket)).ForEach(func(key, data []byte) error {
+	b := t.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return all, nil // an earlier version's store, which has none of these
+	}
+	err := b.ForEach(func(key, data []byte) error {
 		var v T
 		if err := decode(bucket, string(key), data, &v); err != nil {
 			return err

@@ -13,6 +13,7 @@ type State struct {
 	Networks  []Network
 	Sandboxes []Sandbox
 	Publishes []Publish
+	Lists     []SourceList
 }
 
 // Network is one network that should exist.
@@ -60,10 +61,10 @@ type Sandbox struct {
 	Labels      map[string]string `json:"labels,omitempty"`
 	Attachments []Attachment      `json:"attachments"`
 	Process     *Process          `json:"process,omitempty"` // its end removes the sandbox; nil: nothing does
-	// Way and Allow are of an engine's containers alone: the network by which the
-	// default route leads, the last one known while the container is stopped, and who
-	// may connect to the ports that the engine publishes, also while it does not.
-	Way     string      `json:"way,omitempty"`
+	// Way is of an engine's containers alone: the network by which the default route
+	// leads, the last one known while the container is stopped.
+	Way string `json:"way,omitempty"`
+	// Allow is where source lists were before there was State.Lists.
 	Allow   []PortAllow `json:"allow,omitempty"`
 	Created time.Time   `json:"created,omitzero"`
 }
@@ -78,13 +79,33 @@ type Attachment struct {
 	HostMAC       string         `json:"host_mac,omitempty"`
 }
 
-// PortAllow is who may connect to a port of a container that an engine publishes.
+// PortAllow is a SourceList as earlier versions kept it beside a container.
 type PortAllow struct {
 	Proto    string         `json:"proto"`
 	HostIP   netip.Addr     `json:"host_ip"`
 	HostPort uint16         `json:"host_port"` // the first of a range, as it was published last
 	Port     uint16         `json:"port"`      // of the container
 	Allow    []netip.Prefix `json:"allow"`
+}
+
+// SourceList is who may connect to ports of the host whenever an engine publishes
+// them, to whichever container. It has the key of a publish.
+type SourceList struct {
+	Proto       string     `json:"proto"`
+	HostIP      netip.Addr `json:"host_ip"`
+	HostPort    uint16     `json:"host_port"`
+	HostPortEnd uint16     `json:"host_port_end"` // inclusive
+	Owner       string     `json:"owner"`         // the engine
+	// Container (an ID) and Port are what HostPort led to when the list was made: it
+	// follows them if the engine chooses another host port. Empty: it follows none.
+	Container string         `json:"container,omitempty"`
+	Port      uint16         `json:"port,omitempty"`
+	Allow     []netip.Prefix `json:"allow"`
+}
+
+// Key returns the key under which l is kept.
+func (l SourceList) Key() PublishKey {
+	return PublishKey{Proto: l.Proto, HostIP: l.HostIP, HostPort: l.HostPort}
 }
 
 // Process names one process for good: a pid alone can be given to another.

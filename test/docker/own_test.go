@@ -121,7 +121,7 @@ func TestDockerConflicts(t *testing.T) {
 		s.healthy(2)
 		for _, row := range []struct{ command, instead string }{
 			{"sandbox rm web", `"docker rm web"`},
-			{"network rm bridge", `"docker network rm bridge"`},
+			{"network rm bridge", "Docker, which keeps it"},
 			{"network connect bridge web", `"docker network connect bridge web"`},
 			{"network disconnect bridge web", `"docker network disconnect bridge web"`},
 			{"network connect default web", "Docker's networks only"},

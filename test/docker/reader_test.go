@@ -129,8 +129,8 @@ func (r *reader) comeBack() {
 	}
 }
 
-// reachable asks published ports from outside, the host and a container, and has that
-// container ask somebody outside.
+// reachable asks published ports from outside, the host and a container, and has
+// containers ask somebody outside, who is to see the host.
 func (r *reader) reachable(when string, ports ...string) {
 	r.t.Helper()
 	for _, port := range ports {
@@ -152,9 +152,26 @@ func (r *reader) reachable(when string, ports ...string) {
 			}
 		}
 	}
-	if reply, err := r.docker.Container("db").Ask("tcp", clientIP+":7000"); err != nil || reply.Client.Addr().String() != hostIP {
-		r.t.Errorf("%s: db asks the client: %+v, %v", when, reply, err)
+	for _, name := range []string{"db", "shop"} { // shop is on the default network
+		if reply, err := r.docker.Container(name).Ask("tcp", clientIP+":7000"); err != nil || reply.Client.Addr().String() != hostIP {
+			r.t.Errorf("%s: %s asks the client: %+v, %v", when, name, reply, err)
+		}
 	}
+}
+
+// users are the rules about DOCKER-USER that stay, where there is one of the user's.
+func (r *reader) users() []string {
+	if !r.live {
+		return nil
+	}
+	var rules []string
+	for _, rule := range []string{
+		":DOCKER-USER - [0:0]", "-A FORWARD -j DOCKER-USER",
+		"-A DOCKER-USER -s 192.0.2.66/32 -j DROP", "-A DOCKER-USER -j RETURN",
+	} {
+		rules = append(rules, "iptables-"+r.flavour()+"-save *filter "+rule)
+	}
+	return rules
 }
 
 // published is how many connections ebnet has led to published ports.
@@ -193,6 +210,11 @@ func (r *reader) others() {
 		"iptables -N mine",
 		"iptables -A FORWARD -j mine",
 		"iptables -A FORWARD -i wg0 -o wg0 -j ACCEPT",
+		"iptables -A FORWARD -i docker0 -o wg0 -j ACCEPT",
+		"iptables -A FORWARD -o docker0 -p tcp -m tcp --dport 9 -m comment --comment mine -j mine",
+		"iptables -A FORWARD -o docker0 -m string --string forbidden --algo bm -j DROP",
+		"iptables -t mangle -A FORWARD -o docker0 -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --clamp-mss-to-pmtu",
+		"iptables -t raw -A PREROUTING -i docker0 -p udp -m udp --dport 99 -j NOTRACK",
 		"iptables -A mine -i docker0 -d 10.1.0.0/16 -j DROP",
 		"iptables -A INPUT -i docker0 -p tcp -m tcp --dport 22 -j ACCEPT",
 		"iptables -t nat -A POSTROUTING -s 10.1.0.0/16 -o wg0 -j MASQUERADE",
@@ -207,7 +229,7 @@ func (r *reader) others() {
 }
 
 // rules are all rules and chains in the host's namespace, of both of iptables' kernel
-// interfaces. A chain DOCKER-USER that is empty and not used is none.
+// interfaces.
 func (r *reader) rules() []string {
 	var rules []string
 	for _, save := range []string{"iptables-nft-save", "iptables-legacy-save", "ip6tables-nft-save", "ip6tables-legacy-save"} {
@@ -217,7 +239,7 @@ func (r *reader) rules() []string {
 			switch {
 			case strings.HasPrefix(line, "*"):
 				table = line
-			case strings.HasPrefix(line, "-A "), strings.HasSuffix(line, " - [0:0]") && line != ":DOCKER-USER - [0:0]":
+			case strings.HasPrefix(line, "-A "), strings.HasSuffix(line, " - [0:0]"):
 				rules = append(rules, save+" "+table+" "+line)
 			}
 		}

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/ebnet/ebnet/test/lab"
@@ -50,7 +52,9 @@ func (r *reader) reads(version lab.DockerVersion) {
 	r.docker.Run("network", "create", "back")
 	r.runs("shop", "bridge", "8001:7000")
 	r.runs("db", "front", "8002:7000")
-	r.host.Run(r.shell("iptables -I DOCKER-USER -s 192.0.2.66 -j DROP")...)
+	if len(r.users()) > 0 {
+		r.host.Run(r.shell("iptables -I DOCKER-USER -s 192.0.2.66 -j DROP")...)
+	}
 	plain := r.rules()
 	old := r.client.Talk("tcp", "", hostIP+":8001")
 	out := r.docker.Container("shop").Talk("tcp", "", clientIP+":7000")
@@ -95,7 +99,7 @@ func (r *reader) reads(version lab.DockerVersion) {
 		r.reachable("after "+line, "8001", "8002")
 	}
 	r.adopted("adopted")
-	r.has(append(others, "iptables-"+r.flavour()+"-save *filter -A DOCKER-USER -s 192.0.2.66/32 -j DROP"))
+	r.has(append(others, r.users()...))
 	if policy := r.host.Run(r.shell("iptables -S FORWARD")...); !strings.HasPrefix(policy, "-P FORWARD DROP\n") {
 		t.Errorf("FORWARD is\n%s", policy)
 	}
@@ -108,7 +112,12 @@ func (r *reader) reads(version lab.DockerVersion) {
 	r.lookAround(around)
 
 	r.types(back)
-	// Where containers live on, Docker calls DOCKER-USER only then.
+	for _, rule := range r.users() {
+		if !slices.Contains(r.rules(), rule) {
+			t.Errorf("not there again: %s", rule)
+		}
+	}
+	// Where containers live on, Docker makes a DOCKER-USER that was not in use only then.
 	r.docker.Run("network", "create", "next")
 	r.docker.Run("network", "rm", "next")
 	r.has(plain)
@@ -116,6 +125,45 @@ func (r *reader) reads(version lab.DockerVersion) {
 		t.Errorf("pins: %v", err)
 	}
 	r.reachable("with Docker's rules again", "8001", "8002")
+}
+
+// The default network is translated unless its dockerd was told otherwise, which says the
+// same of it in both cases. Networks with IPv6 are named.
+func TestDockerMasquerade(t *testing.T) {
+	lab.EachDocker(t, func(t *testing.T, version lab.DockerVersion) {
+		t.Parallel()
+		r := &reader{site: newSite(t), t: t}
+		r.client.Route("172.16.0.0/12", netip.MustParseAddr(hostIP))
+		r.client.AnswerTCP("client", ":7000")
+		r.docker = r.host.Docker(version, lab.DockerOptions{Config: map[string]any{"ip-masq": false}})
+		r.docker.Run("network", "create", "--ipv6", "--subnet", "fd00:77::/64", "six")
+		r.agent = r.host.Agent("--docker=" + r.docker.Socket())
+		r.runs("shop", "bridge", "8001:7000")
+		leaves := func(as string) {
+			t.Helper()
+			if reply, err := r.docker.Container("shop").Ask("tcp", clientIP+":7000"); err != nil || reply.Client.Addr().String() != as {
+				t.Errorf("the client sees %+v, %v, want %s", reply, err, as)
+			}
+		}
+		leaves(r.docker.Container("shop").Addr.String())
+		for _, command := range []string{"ebnet status", "ebnet doctor || true", "ebnet adopt --docker --dry-run"} {
+			if said := r.types(command); !strings.Contains(said, "Docker's network six has fd00:77::/64") {
+				t.Errorf("%s says\n%s", command, said)
+			}
+		}
+		r.docker.Configure(map[string]any{"ip-masq": true})
+		r.docker.Restart()
+		r.listens("shop")
+		lab.Eventually(t, wait, func() error {
+			_, err := r.client.AskSoon("tcp", hostIP+":8001")
+			return err
+		})
+		leaves(hostIP)
+		r.docker.Configure(map[string]any{"icc": false})
+		if said := r.types("ebnet doctor || true"); !strings.Contains(said, "does not start again") || !strings.Contains(said, "first remove \"icc\": false from "+r.docker.ConfigFile()) {
+			t.Errorf("doctor says\n%s", said)
+		}
+	})
 }
 
 // runs runs a container that tells whom it sees on a port, in TCP and UDP.
@@ -172,10 +220,12 @@ func (r *reader) lookAround(lines []string) {
 	r.docker.Run("rm", "-f", "web")
 }
 
-// Settings that Docker has stay, and the old ones with them for the way back. A file
-// that cannot be read is left alone.
+// Settings that Docker has stay, and the old ones with them for the way back, also when
+// the lines are typed twice. A file that cannot be read is left alone.
 func TestDockerReadmeSettings(t *testing.T) {
-	lines := readmeBlocks(t, "Docker without iptables")[1][1:3]
+	blocks := readmeBlocks(t, "Docker without iptables")
+	there := blocks[1][1:3]
+	back, _, _ := strings.Cut(blocks[2][0], " && ")
 	for _, row := range []struct{ have, want, old string }{
 		{"", `{"ip6tables":false,"iptables":false,"userland-proxy":false}`, "{}\n"},
 		{"{}", `{"ip6tables":false,"iptables":false,"userland-proxy":false}`, "{}"},
@@ -184,32 +234,51 @@ func TestDockerReadmeSettings(t *testing.T) {
 	} {
 		dir := filepath.Join(t.TempDir(), "docker")
 		file := filepath.Join(dir, "daemon.json")
+		mode, owner := fs.FileMode(0o644), uint32(os.Getuid())
 		if row.have != "" {
-			if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(file, []byte(row.have), 0o644)); err != nil {
+			mode, owner = 0o600, 12345
+			err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(file, []byte(row.have), mode), os.Chown(file, int(owner), int(owner)))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
-		for i, line := range lines {
+		types := func(line string, fails bool) {
 			line = strings.NewReplacer("sudo ", "", "/etc/docker", dir).Replace(line)
 			out, err := exec.Command("sh", "-c", line).CombinedOutput()
-			if fails := i == 1 && row.want == ""; fails != (err != nil) {
+			if fails != (err != nil) {
 				t.Errorf("%q: %s: %v: %s", row.have, line, err, out)
 			}
 		}
-		var now any
-		text, err := os.ReadFile(file)
-		if row.want == "" {
-			if string(text) != row.have {
-				t.Errorf("%q became %q, %v", row.have, text, err)
+		is := func(path, want string) {
+			t.Helper()
+			text, err := os.ReadFile(path)
+			if row.want == want && want != "" {
+				var now any
+				err = errors.Join(err, json.Unmarshal(text, &now))
+				text, _ = json.Marshal(now)
 			}
-			continue
+			info, failed := os.Stat(path)
+			if err = errors.Join(err, failed); err != nil || string(text) != want {
+				t.Errorf("%q: %s is %s, %v, want %s", row.have, path, text, err, want)
+				return
+			}
+			if stat := info.Sys().(*syscall.Stat_t); info.Mode() != mode || stat.Uid != owner {
+				t.Errorf("%q: %s has mode %v and owner %d", row.have, path, info.Mode(), stat.Uid)
+			}
 		}
-		err = errors.Join(err, json.Unmarshal(text, &now))
-		if compact, _ := json.Marshal(now); err != nil || string(compact) != row.want {
-			t.Errorf("%q became %s, %v", row.have, compact, err)
+		for range 2 {
+			types(there[0], false)
+			types(there[1], row.want == "")
+			if row.want == "" {
+				is(file, row.have)
+				continue
+			}
+			is(file, row.want)
+			is(file+".old", row.old)
 		}
-		if old, err := os.ReadFile(file + ".old"); string(old) != row.old {
-			t.Errorf("of %q stays %q, %v", row.have, old, err)
+		types(back, row.want == "")
+		if row.want != "" {
+			is(file, row.old)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ebnet/ebnet/control/engine"
 )
 
 const (
@@ -31,6 +33,7 @@ type connection struct {
 	client *client
 	known  *known
 	log    *slog.Logger
+	proc   string
 
 	networks   *lookups[string]
 	containers *lookups[string]
@@ -38,16 +41,50 @@ type connection struct {
 
 	mu     sync.Mutex
 	listed map[string]func() // by ID: notes what the last list said, if nothing else is known
+	setup  Setup             // the daemon's, if it can be read
 }
 
 // connect makes a connection whose questions end with the context. The caller
 // has to cancel it and then to close the connection.
-func connect(ctx context.Context, socket string, k *known, log *slog.Logger) *connection {
-	c := &connection{client: newClient(socket), known: k, log: log}
+func (e *Engine) connect(ctx context.Context) *connection {
+	c := &connection{client: newClient(e.socket), known: e.known, log: e.log, proc: e.proc}
 	c.networks = newLookups(func(id string) { c.lookNetwork(ctx, id) })
 	c.containers = newLookups(func(id string) { c.lookContainer(ctx, id) })
 	c.arrivals = newLookups(func(at place) { c.lookArrival(ctx, at) })
 	return c
+}
+
+// negotiate settles on what both sides speak, and finds out what the daemon that
+// answers was told. It returns the daemon's version.
+func (c *connection) negotiate(ctx context.Context) (string, error) {
+	version, err := c.client.negotiate(ctx)
+	if err != nil {
+		return "", err
+	}
+	setup, err := ReadSetup(c.proc, ConfigFile)
+	if err != nil {
+		c.log.Warn("it is not known how Docker is set up", "error", err)
+		setup = Setup{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.setup = setup
+	return version, nil
+}
+
+// readNetwork also says whether the default network is to be masqueraded, if that can
+// be known.
+func (c *connection) readNetwork(reply networkReply) (engine.Network, bool) {
+	n, ok := readNetwork(reply)
+	if !n.MasqueradeUnknown {
+		return n, ok
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if on, known := c.setup.masquerade(); known {
+		n.Masquerade, n.MasqueradeUnknown = on, false
+	}
+	return n, ok
 }
 
 func (c *connection) close() {
@@ -99,7 +136,7 @@ func (c *connection) list(ctx context.Context) error {
 	listed := map[string]func(){}
 	networkIDs := ids(c.known, c.known.networks)
 	for _, reply := range networks {
-		if network, ok := readNetwork(reply); ok {
+		if network, ok := c.readNetwork(reply); ok {
 			networkIDs = append(networkIDs, reply.ID)
 			listed[reply.ID] = func() { add(c.known, c.known.networks, reply.ID, network) }
 		}
@@ -161,7 +198,7 @@ func (c *connection) lookNetwork(ctx context.Context, id string) {
 	case err != nil:
 		c.retry(ctx, c.networks, id, err)
 	default:
-		if network, ok := readNetwork(reply); ok {
+		if network, ok := c.readNetwork(reply); ok {
 			put(c.known, c.known.networks, id, network)
 		}
 	}

@@ -20,6 +20,7 @@ type Engine struct {
 	interval time.Duration
 	log      *slog.Logger
 	known    *known
+	proc     string // /proc, but in tests
 
 	mu    sync.Mutex
 	state State
@@ -46,7 +47,7 @@ func New(options Options) *Engine {
 	now := time.Now()
 	e := &Engine{
 		socket: options.Socket, interval: options.Interval, log: options.Log,
-		known: newKnown(), state: State{Since: now}, gone: now,
+		known: newKnown(), proc: "/proc", state: State{Since: now}, gone: now,
 	}
 	if e.socket == "" {
 		e.socket = Socket
@@ -64,16 +65,23 @@ func New(options Options) *Engine {
 func Read(ctx context.Context, socket string) (engine.World, error) {
 	e := New(Options{Socket: socket})
 	ctx, cancel := context.WithCancel(ctx)
-	c := connect(ctx, e.socket, e.known, e.log)
+	c := e.connect(ctx)
 	defer c.close()
 	defer cancel()
-	if _, err := c.client.negotiate(ctx); err != nil {
+	if _, err := c.negotiate(ctx); err != nil {
 		return engine.World{}, err
 	}
 	if err := c.list(ctx); err != nil {
 		return engine.World{}, err
 	}
 	return e.known.world(), nil
+}
+
+// Version asks the Docker daemon at a socket for its version.
+func Version(ctx context.Context, socket string) (string, error) {
+	c := newClient(socket)
+	defer c.close()
+	return c.negotiate(ctx)
 }
 
 // State says whether Docker answers now.
@@ -127,13 +135,13 @@ func pause(gone time.Duration) time.Duration {
 // connection follows Docker until it stops answering, and returns why.
 func (e *Engine) connection(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
-	c := connect(ctx, e.socket, e.known, e.log)
+	c := e.connect(ctx)
 	defer c.close() // when the group has cancelled the context
 	group.Go(func() error {
 		// The events of a moment before come again: Docker answers before it
 		// has begun to listen for new ones.
 		since := time.Now().Add(-time.Second)
-		version, err := c.client.negotiate(ctx)
+		version, err := c.negotiate(ctx)
 		if err != nil {
 			return err
 		}

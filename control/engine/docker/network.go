@@ -40,7 +40,7 @@ func readNetwork(reply networkReply) (network engine.Network, ok bool) {
 		n.Masquerade = false
 	default:
 		// Without iptables, dockerd says false for its default network whatever
-		// its configuration says.
+		// its configuration says. The connection knows better.
 		n.MasqueradeUnknown = !n.Masquerade && isTrue(reply.Options[optDefault], false)
 	}
 	if ip, err := netip.ParseAddr(reply.Options[optHostIP]); err == nil && !ip.IsUnspecified() {
