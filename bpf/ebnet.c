@@ -172,7 +172,9 @@ int ebnet_bind6(struct bpf_sock *sk)
 SEC("syscall")
 int ebnet_sweep(struct sweep *ctx)
 {
-	struct sweep_state s = { .ask = ctx, .now = bpf_ktime_get_ns() / NSEC_PER_SEC };
+	struct sweep_state s = { .ask = ctx, .now = bpf_ktime_get_ns() >> TICK_SHIFT };
+	struct half_open *h = half_open_get();
+	__u64 spilled = h ? h->spilled : 0;
 	__u32 zero = 0;
 
 	s.cfg = bpf_map_lookup_elem(&config, &zero);
@@ -180,5 +182,6 @@ int ebnet_sweep(struct sweep *ctx)
 		return -ENOENT;
 	bpf_for_each_map_elem(&flows, sweep_half, &s, 0);
 	bpf_for_each_map_elem(&flows_new, sweep_half, &s, 0);
+	sweep_half_open(&s, spilled);
 	return 0;
 }

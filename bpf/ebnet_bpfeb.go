@@ -18,6 +18,11 @@ type EbnetAddr struct {
 	W [4]uint32
 }
 
+type EbnetAddressSet struct {
+	_    structs.HostLayout
+	Bits [8192]uint8
+}
+
 type EbnetCounter struct {
 	_       structs.HostLayout
 	Packets uint64
@@ -121,6 +126,7 @@ const (
 	EbnetFlowFlagFLOW_INITIATOR    EbnetFlowFlag = 1
 	EbnetFlowFlagFLOW_TO_CONTAINER EbnetFlowFlag = 2
 	EbnetFlowFlagFLOW_TO_HOST      EbnetFlowFlag = 4
+	EbnetFlowFlagFLOW_EVICTABLE    EbnetFlowFlag = 8
 )
 
 type EbnetFlowKind uint32
@@ -153,6 +159,12 @@ const (
 	EbnetFlowStateSTATE_FIN_RESPONDER EbnetFlowState = 8
 	EbnetFlowStateSTATE_RST           EbnetFlowState = 16
 )
+
+type EbnetHalfOpen struct {
+	_       structs.HostLayout
+	Count   int64
+	Spilled uint64
+}
 
 type EbnetHostAddrFlag uint32
 
@@ -323,12 +335,14 @@ const (
 	EbnetMapDevices        = "devices"
 	EbnetMapDrafts         = "drafts"
 	EbnetMapDrops          = "drops"
+	EbnetMapEndpointBits   = "endpoint_bits"
 	EbnetMapEndpoints      = "endpoints"
 	EbnetMapEpCounters     = "ep_counters"
 	EbnetMapEvents         = "events"
 	EbnetMapFlows          = "flows"
 	EbnetMapFlowsCreated   = "flows_created"
 	EbnetMapFlowsNew       = "flows_new"
+	EbnetMapHalfOpen       = "half_open"
 	EbnetMapHostAddrs      = "host_addrs"
 	EbnetMapNetworks       = "networks"
 	EbnetMapNextHops       = "next_hops"
@@ -430,12 +444,14 @@ type EbnetMapSpecs struct {
 	Devices      *ebpf.MapSpec `ebpf:"devices"`
 	Drafts       *ebpf.MapSpec `ebpf:"drafts"`
 	Drops        *ebpf.MapSpec `ebpf:"drops"`
+	EndpointBits *ebpf.MapSpec `ebpf:"endpoint_bits"`
 	Endpoints    *ebpf.MapSpec `ebpf:"endpoints"`
 	EpCounters   *ebpf.MapSpec `ebpf:"ep_counters"`
 	Events       *ebpf.MapSpec `ebpf:"events"`
 	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	FlowsCreated *ebpf.MapSpec `ebpf:"flows_created"`
 	FlowsNew     *ebpf.MapSpec `ebpf:"flows_new"`
+	HalfOpen     *ebpf.MapSpec `ebpf:"half_open"`
 	HostAddrs    *ebpf.MapSpec `ebpf:"host_addrs"`
 	Networks     *ebpf.MapSpec `ebpf:"networks"`
 	NextHops     *ebpf.MapSpec `ebpf:"next_hops"`
@@ -483,12 +499,14 @@ type EbnetMaps struct {
 	Devices      *ebpf.Map `ebpf:"devices"`
 	Drafts       *ebpf.Map `ebpf:"drafts"`
 	Drops        *ebpf.Map `ebpf:"drops"`
+	EndpointBits *ebpf.Map `ebpf:"endpoint_bits"`
 	Endpoints    *ebpf.Map `ebpf:"endpoints"`
 	EpCounters   *ebpf.Map `ebpf:"ep_counters"`
 	Events       *ebpf.Map `ebpf:"events"`
 	Flows        *ebpf.Map `ebpf:"flows"`
 	FlowsCreated *ebpf.Map `ebpf:"flows_created"`
 	FlowsNew     *ebpf.Map `ebpf:"flows_new"`
+	HalfOpen     *ebpf.Map `ebpf:"half_open"`
 	HostAddrs    *ebpf.Map `ebpf:"host_addrs"`
 	Networks     *ebpf.Map `ebpf:"networks"`
 	NextHops     *ebpf.Map `ebpf:"next_hops"`
@@ -510,12 +528,14 @@ func (m *EbnetMaps) Close() error {
 		m.Devices,
 		m.Drafts,
 		m.Drops,
+		m.EndpointBits,
 		m.Endpoints,
 		m.EpCounters,
 		m.Events,
 		m.Flows,
 		m.FlowsCreated,
 		m.FlowsNew,
+		m.HalfOpen,
 		m.HostAddrs,
 		m.Networks,
 		m.NextHops,

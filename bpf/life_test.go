@@ -2,6 +2,7 @@ package bpf_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -48,19 +49,91 @@ func (h *host) wantSizes(what string, established, fresh int) {
 	}
 }
 
-// A flow begins where a flood may evict it, and moves when the initiator has
-// answered the responder.
+// halfOpen is what the programs say of half-open TCP flows.
+type halfOpen struct {
+	Count   int64
+	Spilled uint64
+}
+
+// halfOpen sets how many half-open flows the programs believe to be in the main table,
+// and returns what they said.
+func (h *host) halfOpen(n int64) (before halfOpen) {
+	h.t.Helper()
+	h.check(h.objs.HalfOpen.Lookup(uint32(0), &before))
+	h.check(h.objs.HalfOpen.Put(uint32(0), halfOpen{n, before.Spilled}))
+	return before
+}
+
+// spilledSince turns the clock of what was spilled back.
+func (h *host) spilledSince(seconds uint64) {
+	h.t.Helper()
+	before := h.halfOpen(0)
+	if before.Spilled != 0 {
+		before.Spilled -= seconds * uint64(time.Second) / uint64(datapath.Tick)
+	}
+	h.check(h.objs.HalfOpen.Put(uint32(0), before))
+}
+
+// While many flows are half-open, another one begins where a flood may evict it, and
+// moves when the initiator has answered the responder.
 func TestPromotion(t *testing.T) {
+	for _, row := range []struct {
+		halfOpen int64
+		flows    int // halves in the main table before it is established
+	}{{0, 2}, {1<<16 - 1, 2}, {1 << 16, 0}} {
+		h := newHost(t)
+		h.halfOpen(row.halfOpen)
+		client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
+		ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+		h.walk(step{"SYN", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
+		h.wantSizes("after SYN", row.flows, 2-row.flows)
+		if n, want := h.halfOpen(row.halfOpen), row.halfOpen+int64(row.flows/2); n.Count != want || (n.Spilled != 0) != (row.flows == 0) {
+			t.Errorf("after SYN: %+v half-open, want %d", n, want)
+		}
+		h.halfOpen(row.halfOpen + int64(row.flows/2))
+		h.walk(step{"SYN-ACK", ext, h.ext, tcpPacket(server, port, syn|ack), redirect, tcpPacket(server, client, 0), 0})
+		h.walk(step{"SYN again", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
+		h.wantSizes("after a repeated SYN", row.flows, 2-row.flows)
+		h.walk(step{"ACK", ctr, h.ctrA, tcpPacket(client, server, ack), redirect, tcpPacket(port, server, 0), 0})
+		h.wantSizes("after ACK", 2, 0)
+		if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
+			t.Errorf("flows %+v, want one, established", flows)
+		}
+		if n := h.halfOpen(0); n.Count != row.halfOpen {
+			t.Errorf("after ACK: %+v half-open flows, want %d", n, row.halfOpen)
+		}
+		for range 2 { // of the same second it may not be all
+			_, err := h.dp.Sweep()
+			h.check(err)
+			h.spilledSince(2)
+		}
+		if n := h.halfOpen(0); n.Spilled != 0 {
+			t.Errorf("after a sweep: %+v half-open flows, want none spilled", n)
+		}
+	}
+}
+
+// A half-open flow that ends makes room for another, and what was lost count of is
+// counted again by the sweep.
+func TestHalfOpenIsCounted(t *testing.T) {
 	h := newHost(t)
-	client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
-	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
-	h.walk(step{"SYN", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
-	h.wantSizes("after SYN", 0, 2)
-	h.walk(step{"SYN-ACK", ext, h.ext, tcpPacket(server, port, syn|ack), redirect, tcpPacket(server, client, 0), 0})
-	h.walk(step{"SYN again", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
-	h.wantSizes("after a repeated SYN", 0, 2)
-	h.walk(step{"ACK", ctr, h.ctrA, tcpPacket(client, server, ack), redirect, tcpPacket(port, server, 0), 0})
-	h.wantSizes("after ACK", 2, 0)
+	h.establish(addrA+":5000", hostIP+":5000", outside+":443")
+	for _, from := range []string{"5001", "5002"} {
+		h.open(h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":"+from, outside+":443", syn))
+	}
+	if n := h.halfOpen(100); n.Count != 2 {
+		t.Errorf("%+v half-open flows, want 2", n)
+	}
+	_, err := h.dp.Sweep()
+	h.check(err)
+	if n := h.halfOpen(2); n.Count != 2 {
+		t.Errorf("after a sweep: %+v half-open flows, want 2", n)
+	}
+	_, err = h.dp.EndAllFlows()
+	h.check(err)
+	if n := h.halfOpen(0); n.Count != 0 {
+		t.Errorf("after the end: %+v half-open flows, want 0", n)
+	}
 }
 
 // A new connection over the five-tuple of one that has ended (RFC 6191) is a
@@ -157,13 +230,13 @@ func TestSweep(t *testing.T) {
 	if swept.Ended != 0 || swept.Visited != 6 {
 		t.Fatalf("sweep of fresh flows: %+v, want 6 visited, none ended", swept)
 	}
-	h.age(240) // less than UDP's 300 s
+	h.age(239) // less than UDP's 300 s
 	swept, err = h.dp.Sweep()
 	h.check(err)
 	if swept.Ended != 0 {
-		t.Fatalf("sweep at 240 s: %+v, want none ended", swept)
+		t.Fatalf("sweep at 239 s: %+v, want none ended", swept)
 	}
-	h.age(61)
+	h.age(62)
 	swept, err = h.dp.Sweep()
 	h.check(err)
 	if swept.Ended != 2 {
@@ -192,6 +265,7 @@ func TestSweep(t *testing.T) {
 // age turns the clock of every flow back.
 func (h *host) age(seconds uint32) {
 	h.t.Helper()
+	ticks := uint32(time.Duration(seconds) * time.Second / datapath.Tick)
 	for _, m := range []*ebpf.Map{h.objs.Flows, h.objs.FlowsNew} {
 		all := map[bpf.EbnetTuple]bpf.EbnetFlow{}
 		var (
@@ -204,8 +278,8 @@ func (h *host) age(seconds uint32) {
 		}
 		h.check(it.Err())
 		for key, val := range all {
-			val.Seen -= seconds
-			val.Created -= seconds
+			val.Seen -= ticks
+			val.Created -= ticks
 			h.check(m.Put(key, val))
 		}
 	}

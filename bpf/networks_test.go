@@ -137,7 +137,7 @@ func TestNextHop(t *testing.T) {
 			t.Fatal("another neighbour's place is taken")
 		}
 	}
-	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 1<<20 + 3000 })
+	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 1<<20 + 45 })
 	gen := h.changeNextHop(func(*bpf.EbnetNextHop) {})
 	if known() || !known() {
 		t.Fatal("a place whose neighbour has expired is not taken")
@@ -149,7 +149,7 @@ func TestNextHop(t *testing.T) {
 
 func (h *host) expireNextHops() {
 	h.t.Helper()
-	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 3000 })
+	h.changeNextHop(func(hop *bpf.EbnetNextHop) { hop.Deadline -= 45 })
 }
 
 // changeNextHop changes the only next hop there is and returns its generation.

@@ -2,7 +2,7 @@
 // networks, published ports, uplinks, flows and counters.
 //
 // Everything here takes effect on the next packet. Nothing is remembered that
-// the maps do not hold, but which slots are in use, which Open reads from them.
+// the maps do not hold, but what is in use of them, which Open reads from them.
 package datapath
 
 import (
@@ -37,6 +37,7 @@ type Datapath struct {
 	publishes slots
 	lists     slots                     // of sources
 	prefixes  map[uint32][]netip.Prefix // what a list lets in, in order
+	bits      endpointBits
 }
 
 // Open takes the maps, which may be in use already, and the program that
@@ -56,6 +57,9 @@ func Open(maps *bpf.EbnetMaps, sweep *ebpf.Program) (*Datapath, error) {
 	}
 	for _, ep := range eps {
 		d.endpoints.take(ep.Slot)
+	}
+	if err := d.loadEndpointBits(); err != nil {
+		return nil, err
 	}
 	pubs, err := d.Publishes()
 	if err != nil {

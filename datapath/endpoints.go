@@ -83,6 +83,11 @@ func (d *Datapath) putAddresses(raw bpf.EbnetEndpoint) error {
 		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return err
 		}
+		if err != nil {
+			if err := d.addEndpointBit(a); err != nil {
+				return err
+			}
+		}
 		if err := d.maps.Endpoints.Put(a, raw); err != nil {
 			return full(err)
 		}
@@ -118,7 +123,11 @@ func (d *Datapath) deleteEndpoint(raw bpf.EbnetEndpoint) error {
 		if err := d.maps.Endpoints.Lookup(a, &have); err != nil || have.Slot != raw.Slot {
 			continue // not there, or another's by now
 		}
-		if err := d.maps.Endpoints.Delete(a); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		err := d.maps.Endpoints.Delete(a)
+		if err == nil {
+			err = d.dropEndpointBit(a)
+		}
+		if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("delete endpoint %s: %w", fromAddr(a), err)
 		}
 	}

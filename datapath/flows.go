@@ -39,7 +39,7 @@ func (d *Datapath) Flows() iter.Seq2[Flow, error] {
 			yield(Flow{}, err)
 			return
 		}
-		now := coarseNow()
+		now := tickNow()
 		for _, m := range []*ebpf.Map{d.maps.Flows, d.maps.FlowsNew} {
 			for half, err := range halves(m) {
 				if err == nil && (half.flow.Flags&initiator == 0 || !alive.has(half.flow)) {
@@ -72,19 +72,24 @@ func (d *Datapath) describe(m *ebpf.Map, h half, now uint32) Flow {
 	}
 }
 
-// coarseNow is the programs' clock: seconds since boot.
-func coarseNow() uint32 {
+// Tick is the unit of the programs' clock, which counts since boot.
+const Tick time.Duration = 1 << 26
+
+// tickNow reads that clock.
+func tickNow() uint32 {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
 		return 0 // cannot fail on Linux
 	}
-	return uint32(ts.Sec)
+	return ticks(time.Duration(ts.Nano()))
 }
+
+func ticks(d time.Duration) uint32 { return uint32(d / Tick) }
 
 // since is the time between two readings of that clock; another CPU's may have
 // been a tick ahead.
 func since(then, now uint32) time.Duration {
-	return time.Duration(max(0, int32(now-then))) * time.Second
+	return time.Duration(max(0, int32(now-then))) * Tick
 }
 
 // half is one element of a flow table.

@@ -58,7 +58,7 @@ func (d *Datapath) SetHostAddrs(addrs []HostAddr) error {
 }
 
 // Settings change how programs that are running behave. The times say after how
-// long without a packet a flow ends; they count in whole seconds.
+// long without a packet a flow ends, in whole Ticks.
 type Settings struct {
 	TCPEstablished time.Duration // RFC 5382 REQ-5: at least 2 h 4 min
 	TCPNew         time.Duration
@@ -86,8 +86,8 @@ func DefaultSettings() Settings {
 // SetSettings writes the settings.
 func (d *Datapath) SetSettings(s Settings) error {
 	raw := bpf.EbnetSettings{
-		TcpEstablished: seconds(s.TCPEstablished), TcpNew: seconds(s.TCPNew),
-		TcpClosing: seconds(s.TCPClosing), Udp: seconds(s.UDP), Icmp: seconds(s.ICMP),
+		TcpEstablished: ticks(s.TCPEstablished), TcpNew: ticks(s.TCPNew),
+		TcpClosing: ticks(s.TCPClosing), Udp: ticks(s.UDP), Icmp: ticks(s.ICMP),
 		PortMin: s.PortMin, PortMax: s.PortMax, FibIfindex: s.FIBIfindex,
 	}
 	if err := d.maps.Config.Put(uint32(0), raw); err != nil {
@@ -95,5 +95,3 @@ func (d *Datapath) SetSettings(s Settings) error {
 	}
 	return nil
 }
-
-func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }

@@ -7,36 +7,58 @@
 
 #include "count.h"
 
-#define NSEC_PER_SEC 1000000000ULL
+/* The clock of flows: ticks of 2^26 ns (67 ms), which need no division. */
+#define TICK_SHIFT 26
 
 #define STATE_FINS (STATE_FIN_INITIATOR | STATE_FIN_RESPONDER)
-/* Seconds after which a half without its other is not one being made. */
-#define HALF_MADE 1
+/* Ticks after which a half without its other is not one being made: about a second. */
+#define HALF_MADE 15
 
 #define STATE_CLOSING (STATE_FINS | STATE_RST)
 
-static __always_inline __u32 now_seconds(void)
+static __always_inline __u32 now_ticks(void)
 {
-	return bpf_ktime_get_coarse_ns() / NSEC_PER_SEC;
+	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
 }
 
 /* 0 where the other CPU's clock was a tick ahead. */
-static __always_inline __u32 seconds_since(__u32 then, __u32 now)
+static __always_inline __u32 ticks_since(__u32 then, __u32 now)
 {
 	__s32 since = now - then;
 
 	return since > 0 ? since : 0;
 }
 
-/* A flow is established if and only if its halves are in flows. */
-static __always_inline void *table_of(const struct flow *f)
+static __always_inline struct half_open *half_open_get(void)
 {
-	return f->state & STATE_ESTABLISHED ? (void *)&flows : (void *)&flows_new;
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&half_open, &zero);
+}
+
+static __always_inline void half_open_add(__s64 by)
+{
+	struct half_open *h = half_open_get();
+
+	if (h)
+		__sync_fetch_and_add(&h->count, by);
+}
+
+/* Can this tuple be in flows_new? Mostly not, and a look at cold memory is spared. */
+static __always_inline bool may_be_new(const struct tuple *key)
+{
+	struct half_open *h = half_open_get();
+
+	return key->proto != IPPROTO_TCP || !h || h->spilled;
 }
 
 static __always_inline struct flow *flow_lookup(const struct tuple *key)
 {
-	return bpf_map_lookup_elem(&flows, key) ?: bpf_map_lookup_elem(&flows_new, key);
+	struct flow *f = bpf_map_lookup_elem(&flows, key);
+
+	if (f || !may_be_new(key))
+		return f;
+	return bpf_map_lookup_elem(&flows_new, key);
 }
 
 /* Do its endpoint and its publish still live? */
@@ -58,30 +80,35 @@ static __always_inline bool flow_lives(const struct flow *f)
 	return pub && pub->gen == f->publish_gen;
 }
 
-static __always_inline void delete_half(void *table, const struct tuple *key, __u8 flags)
+/* Deletes a half. True: it was the initiator's. */
+static __always_inline bool delete_half(void *table, const struct tuple *key, __u8 flags)
 {
-	if (!bpf_map_delete_elem(table, key) && flags & FLOW_INITIATOR)
-		count_event(EVENT_FLOW_ENDED);
+	if (bpf_map_delete_elem(table, key) || !(flags & FLOW_INITIATOR))
+		return false;
+	count_event(EVENT_FLOW_ENDED);
+	return true;
 }
 
 /* Ends a flow, given one of its halves, which is gone afterwards. */
 static __always_inline void flow_end(const struct tuple *key, struct flow *f)
 {
-	__u8 flags = f->flags;
-	void *table = table_of(f);
+	__u8 flags = f->flags, state = f->state;
 	struct tuple other;
+	bool ended;
 
 	tuple_reverse(&other, &f->nat);
-	if (table == &flows) {
-		delete_half(&flows, key, flags);
-		delete_half(&flows, &other, flags ^ FLOW_INITIATOR);
-	} else {
+	if (flags & FLOW_EVICTABLE) {
 		delete_half(&flows_new, key, flags);
 		delete_half(&flows_new, &other, flags ^ FLOW_INITIATOR);
+		return;
 	}
+	ended = delete_half(&flows, key, flags);
+	ended |= delete_half(&flows, &other, flags ^ FLOW_INITIATOR);
+	if (ended && !(state & STATE_ESTABLISHED))
+		half_open_add(-1);
 }
 
-/* After how many seconds without a packet does this flow end? */
+/* After how many ticks without a packet does this flow end? */
 static __always_inline __u32 flow_lifetime(const struct flow *f, const struct settings *cfg)
 {
 	if (f->nat.proto == IPPROTO_UDP)
@@ -115,15 +142,15 @@ static __always_inline void set_state(struct flow *f, __u8 state)
 	struct flow *o;
 
 	tuple_reverse(&other, &f->nat);
-	o = f->state & STATE_ESTABLISHED ? bpf_map_lookup_elem(&flows, &other)
-					 : bpf_map_lookup_elem(&flows_new, &other);
+	o = f->flags & FLOW_EVICTABLE ? bpf_map_lookup_elem(&flows_new, &other)
+				      : bpf_map_lookup_elem(&flows, &other);
 	f->state = state;
 	if (o)
 		o->state = state;
 }
 
 /*
- * The other half of a half-open flow. Its table may evict one half alone, and
+ * The other half of an evictable flow. Its table may evict one half alone, and
  * reuse its memory under our eyes: what does not point back is not it.
  */
 static __always_inline struct flow *other_new_half(const struct tuple *key, const struct flow *f)
@@ -140,10 +167,10 @@ static __always_inline struct flow *other_new_half(const struct tuple *key, cons
 }
 
 /*
- * The initiator has answered the responder: from here on a flood cannot evict
- * the flow. Where the table is full it stays where it is, and works.
+ * Moves both halves to where no flood evicts them. Where there is no room they stay, and
+ * work. Not inlined: it is rare, and its stack is needed by nobody else.
  */
-static __always_inline void promote(const struct tuple *key, struct flow *f)
+static __noinline void settle(const struct tuple *key, struct flow *f)
 {
 	struct tuple other;
 	struct flow *o;
@@ -154,6 +181,8 @@ static __always_inline void promote(const struct tuple *key, struct flow *f)
 	tuple_reverse(&other, &f->nat);
 	o->state |= STATE_ESTABLISHED;
 	f->state |= STATE_ESTABLISHED;
+	o->flags &= ~FLOW_EVICTABLE;
+	f->flags &= ~FLOW_EVICTABLE;
 	if (bpf_map_update_elem(&flows, &other, o, BPF_ANY))
 		goto undo;
 	if (bpf_map_update_elem(&flows, key, f, BPF_ANY)) {
@@ -166,18 +195,29 @@ static __always_inline void promote(const struct tuple *key, struct flow *f)
 undo:
 	o->state &= ~STATE_ESTABLISHED;
 	f->state &= ~STATE_ESTABLISHED;
+	o->flags |= FLOW_EVICTABLE;
+	f->flags |= FLOW_EVICTABLE;
+}
+
+/* The initiator has answered the responder. */
+static __always_inline void promote(const struct tuple *key, struct flow *f)
+{
+	if (f->flags & FLOW_EVICTABLE) {
+		settle(key, f);
+		return;
+	}
+	set_state(f, f->state | STATE_ESTABLISHED);
+	half_open_add(-1);
 }
 
 /* Notes what a packet means for its flow; the half may have moved to flows afterwards. */
-static __always_inline void flow_touch(const struct pkt *p, struct flow *f)
+static __always_inline void flow_touch(const struct pkt *p, struct flow *f, __u32 now)
 {
-	__u32 now = now_seconds();
 	__u8 add = state_added(p, f) & ~f->state;
 
 	f->packets += p->segs;
 	f->bytes += p->bytes;
-	if (f->seen != now)
-		f->seen = now;
+	f->seen = now;
 	if (add)
 		set_state(f, f->state | add);
 	else if (f->state & STATE_RST && !(p->tcp_flags & (TCP_RST | TCP_SYN)))
@@ -214,7 +254,7 @@ static __always_inline struct flow *flow_find(struct __sk_buff *skb, const struc
 		goto end;
 	if (f->iif && f->iif != skb->ifindex)
 		return NULL;
-	if (!(f->state & STATE_ESTABLISHED) && f->flags & FLOW_INITIATOR &&
+	if ((f->flags & (FLOW_EVICTABLE | FLOW_INITIATOR)) == (FLOW_EVICTABLE | FLOW_INITIATOR) &&
 	    !other_new_half(&p->t, f))
 		goto end;
 	return f;
@@ -226,8 +266,8 @@ end:
 /* Is this the answering half of what eviction has left of a half-open flow? */
 static __always_inline bool is_remnant(const struct tuple *answer, const struct flow *f)
 {
-	return !(f->state & STATE_ESTABLISHED) &&
-	       seconds_since(f->created, now_seconds()) > HALF_MADE && !other_new_half(answer, f);
+	return f->flags & FLOW_EVICTABLE && ticks_since(f->created, now_ticks()) > HALF_MADE &&
+	       !other_new_half(answer, f);
 }
 
 /* Is this outside tuple, as its answers come in, a living flow's? */
@@ -263,7 +303,7 @@ static __always_inline void draft_mirror(struct draft *d, const struct pkt *p)
 	__u32 iif = d->back.iif, oif = d->back.oif;
 	__u8 flags = d->back.flags;
 
-	d->first.created = d->first.seen = now_seconds();
+	d->first.created = d->first.seen = now_ticks();
 	d->first.flags |= FLOW_INITIATOR;
 	d->first.packets = d->first.bytes = 0;
 	d->back = d->first;
@@ -274,34 +314,81 @@ static __always_inline void draft_mirror(struct draft *d, const struct pkt *p)
 	tuple_reverse(&d->back.nat, &p->t);
 }
 
+/* A TCP flow is about to be put into flows_new. */
+static __always_inline void half_open_spills(void)
+{
+	struct half_open *h = half_open_get();
+
+	if (h)
+		h->spilled = now_ticks();
+}
+
+/*
+ * Room for one more half-open flow in flows, taken where there is. Only for TCP,
+ * whose half-open flows soon end or are no more so: one question and answer by UDP
+ * stays a flow for minutes.
+ */
+static __always_inline bool half_open_room(__u8 proto)
+{
+	struct half_open *h = half_open_get();
+
+	if (proto != IPPROTO_TCP || !h || h->count >= MAX_HALF_OPEN)
+		return false;
+	__sync_fetch_and_add(&h->count, 1);
+	return true;
+}
+
+/*
+ * Puts both halves of a draft into a table, if they are in neither. The answer's
+ * key is claimed first: what the other table has of it can only have been made
+ * after the caller's look-up.
+ */
+static __always_inline long put_halves(void *table, void *elsewhere, const struct tuple *key,
+				       struct draft *d)
+{
+	long err = bpf_map_update_elem(table, &d->answer, &d->back, BPF_NOEXIST);
+
+	if (err)
+		return err;
+	err = -EEXIST;
+	if ((elsewhere == &flows_new && !may_be_new(key)) ||
+	    !bpf_map_lookup_elem(elsewhere, &d->answer)) {
+		err = bpf_map_update_elem(table, key, &d->first, BPF_NOEXIST);
+		if (!err)
+			return 0;
+		err = err == -EEXIST ? -EALREADY : err;
+	}
+	bpf_map_delete_elem(table, &d->answer);
+	return err;
+}
+
 /*
  * Makes both halves of a flow that begins with this packet: the caller has
- * filled first, and iif, oif and flags of back. The answer's key is claimed
- * first, and only if nobody holds it. Returns 0, -EEXIST where it is held,
- * -EALREADY where another packet has just made this flow, or what the map
- * says; nothing is left of a failure.
+ * filled first, and iif, oif and flags of back. Returns 0, -EEXIST where
+ * another has the answer's key, -EALREADY where another packet has just made
+ * this flow, or what the map says; nothing is left of a failure.
  */
 static __always_inline long flow_make(const struct pkt *p, struct draft *d)
 {
-	long err;
+	long err = -E2BIG;
 
 	draft_mirror(d, p);
-	err = bpf_map_update_elem(&flows_new, &d->answer, &d->back, BPF_NOEXIST);
-	if (err)
-		return err;
-	/* it may have been promoted between the caller's look-up and ours */
-	err = -EEXIST;
-	if (bpf_map_lookup_elem(&flows, &d->answer))
-		goto undo;
-	err = bpf_map_update_elem(&flows_new, &p->t, &d->first, BPF_NOEXIST);
-	if (err) {
-		err = err == -EEXIST ? -EALREADY : err;
-		goto undo;
+	if (half_open_room(p->t.proto)) {
+		err = put_halves(&flows, &flows_new, &p->t, d);
+		if (err)
+			half_open_add(-1);
 	}
-	count_flow(d->first.kind, p->t.proto);
-	return 0;
-undo:
-	bpf_map_delete_elem(&flows_new, &d->answer);
+	if (err == -E2BIG || err == -ENOMEM) {
+		if (p->t.proto == IPPROTO_TCP)
+			half_open_spills();
+		d->first.flags |= FLOW_EVICTABLE;
+		d->back.flags |= FLOW_EVICTABLE;
+		err = put_halves(&flows_new, &flows, &p->t, d);
+		d->first.flags &= ~FLOW_EVICTABLE;
+		d->back.flags &= ~FLOW_EVICTABLE;
+	}
+	if (!err)
+		count_flow(d->first.kind, p->t.proto);
 	return err;
 }
 

@@ -13,7 +13,7 @@
 /* Does this flow lead back to the sandbox that asks, by whichever network? */
 static __always_inline bool to_itself(const struct endpoint *from, const struct flow *f)
 {
-	struct endpoint *to = bpf_map_lookup_elem(&endpoints, &f->nat.dst);
+	struct endpoint *to = endpoint_lookup(&f->nat.dst);
 
 	return to && (to->slot == from->slot || (to->sandbox && to->sandbox == from->sandbox));
 }
@@ -53,7 +53,7 @@ CHECKED_ALONE int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 			return DROP(DROP_NO_ENDPOINT);
 		s.d->first.nat.src = net->gateway4;
 	}
-	client = bpf_map_lookup_elem(&endpoints, &p->t.src);
+	client = endpoint_lookup(&p->t.src);
 	if (client)
 		client->flags |= ENDPOINT_HAIRPIN;
 	from->flags |= ENDPOINT_HAIRPIN;

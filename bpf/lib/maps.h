@@ -16,6 +16,14 @@ struct {
 	__type(value, struct endpoint);
 } endpoints SEC(".maps");
 
+/* For each hash of an address whether an endpoint may have it: see endpoint.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct address_set);
+} endpoint_bits SEC(".maps");
+
 /* Endpoints by the ifindex of their host-side device. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -124,8 +132,7 @@ struct {
 	__type(value, struct settings);
 } config SEC(".maps");
 
-/* Established flows: both halves. Nothing but age, a flush or a dead
- * generation removes one. */
+/* Both halves of flows. Nothing but age, a flush or a dead generation removes one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, MAX_FLOW_HALVES);
@@ -134,7 +141,15 @@ struct {
 	__type(value, struct flow);
 } flows SEC(".maps");
 
-/* Half-open flows: the one table that a flood can turn over. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct half_open);
+} half_open SEC(".maps");
+
+/* Half-open flows of other protocols, and of TCP beyond MAX_HALF_OPEN: the one table
+ * that a flood can turn over. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, MAX_NEW_HALVES);

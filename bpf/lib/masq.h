@@ -81,6 +81,7 @@ CHECKED_ALONE int open_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 		return err;
 	d->first.iif = skb->ifindex;
 	d->first.oif = rt.oif;
+	d->first.hop = rt.hop;
 	d->first.endpoint = from->slot;
 	d->first.endpoint_gen = from->gen;
 	d->first.network = from->network;

@@ -12,8 +12,7 @@
 #include "flow.h"
 
 #define AF_INET 2
-#define NSEC_PER_TICK_SHIFT 20
-#define HOP_TICKS 2000
+#define HOP_TICKS 30 /* 2 s */
 
 /* A flow's hop: the place in the map, and which of its neighbours is meant. */
 #define HOP_PLACE_BITS 12
@@ -29,14 +28,9 @@ static __always_inline __u32 hop_name(__u32 place, __u32 gen)
 	return place | gen << HOP_PLACE_BITS;
 }
 
-static __always_inline __u32 now_ticks(void)
+static __always_inline bool hop_expired(const struct next_hop *hop, __u32 now)
 {
-	return bpf_ktime_get_coarse_ns() >> NSEC_PER_TICK_SHIFT;
-}
-
-static __always_inline bool hop_expired(const struct next_hop *hop)
-{
-	return (__s32)(now_ticks() - hop->deadline) > 0;
+	return (__s32)(now - hop->deadline) > 0;
 }
 
 /* Any well-mixed number of a neighbour; place 0 stays free, for "none". */
@@ -62,19 +56,38 @@ static __always_inline long ask_fib(struct __sk_buff *skb, struct bpf_fib_lookup
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
 }
 
+/* Is this the neighbour whose place it is? */
+static __always_inline bool hop_is(const struct next_hop *hop, const struct addr *gateway,
+				   __u32 oif)
+{
+	return hop->oif == oif && addr_equal(&hop->gateway, gateway);
+}
+
+/* The hop of what the kernel has just been asked for, where it is known well enough; else 0. */
+static __always_inline __u32 hop_known(const struct bpf_fib_lookup *fib)
+{
+	struct addr gateway = addr_v4(fib->ipv4_dst);
+	__u32 place = hop_hash(&gateway, fib->ifindex);
+	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
+
+	if (!hop || !hop_is(hop, &gateway, fib->ifindex) || hop_expired(hop, now_ticks()))
+		return 0;
+	return hop_name(place, hop->gen);
+}
+
 /* Takes or renews a neighbour's place; one that another neighbour lives in stays its. */
 static __always_inline void hop_write(struct flow *f, const struct bpf_fib_lookup *fib)
 {
 	struct addr gateway = addr_v4(fib->ipv4_dst);
 	__u32 place = hop_hash(&gateway, fib->ifindex);
 	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
-	__u32 version;
+	__u32 version, now = now_ticks();
 	bool same;
 
 	if (!hop)
 		return;
-	same = hop->oif == fib->ifindex && addr_equal(&hop->gateway, &gateway);
-	if (!same && !hop_expired(hop))
+	same = hop_is(hop, &gateway, fib->ifindex);
+	if (!same && !hop_expired(hop, now))
 		return;
 	version = hop->version;
 	if (version & 1 ||
@@ -88,7 +101,7 @@ static __always_inline void hop_write(struct flow *f, const struct bpf_fib_looku
 	__builtin_memcpy(hop->header + ETH_ALEN, fib->smac, ETH_ALEN);
 	hop->header[12] = ETH_P_IP >> 8;
 	hop->header[13] = ETH_P_IP & 0xff;
-	hop->deadline = now_ticks() + HOP_TICKS;
+	hop->deadline = now + HOP_TICKS;
 	__sync_fetch_and_add(&hop->version, 1);
 	f->hop = hop_name(place, hop->gen);
 }
@@ -113,13 +126,13 @@ static __noinline int hop_renew(struct __sk_buff *skb, struct flow *f)
 }
 
 /* Copies a flow's link header out; false where it is not known, or no longer for sure. */
-static __always_inline bool hop_header(const struct flow *f, __u8 *header)
+static __always_inline bool hop_header(const struct flow *f, __u8 *header, __u32 now)
 {
 	__u32 place = hop_place(f->hop);
 	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
 	__u32 version;
 
-	if (!place || !hop || hop_expired(hop) || hop_name(place, hop->gen) != f->hop)
+	if (!place || !hop || hop_expired(hop, now) || hop_name(place, hop->gen) != f->hop)
 		return false;
 	version = *(volatile __u32 *)&hop->version;
 	__builtin_memcpy(header, hop->header, ETH_HLEN);

@@ -12,6 +12,7 @@
 struct route {
 	struct addr src; /* that the host would take to get there */
 	__u32 oif;
+	__u32 hop; /* see next_hop.h; 0: not known yet */
 };
 
 /*
@@ -61,6 +62,7 @@ static __noinline int find_route(struct __sk_buff *skb, const struct pkt *p, str
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return DROP(DROP_NO_ROUTE);
 	rt->oif = fib.ifindex;
+	rt->hop = ret == BPF_FIB_LKUP_RET_SUCCESS ? hop_known(&fib) : 0;
 	return uplink_source(rt);
 }
 
@@ -101,17 +103,18 @@ CHECKED_ALONE int along(struct __sk_buff *skb, const struct pkt *p, struct flow 
 	__u8 header[ETH_HLEN];
 	bool known = false;
 	struct tuple nat;
-	__u32 oif;
+	__u32 oif, now;
 	__u8 flags;
 	int err;
 
 	if (!p || !f)
 		return DROP(DROP_FLOW_TABLE);
+	now = now_ticks();
 	nat = f->nat;
 	oif = f->oif;
 	flags = f->flags;
 	if (flags & FLOW_TO_HOST) {
-		flow_touch(p, f);
+		flow_touch(p, f, now);
 		if (tuple_equal(&nat, &p->t))
 			return PASS;
 		return rewrite(skb, p, &nat, 0) ?: PASS;
@@ -120,11 +123,11 @@ CHECKED_ALONE int along(struct __sk_buff *skb, const struct pkt *p, struct flow 
 		return DROP(DROP_TTL);
 	count_flow_packet(skb, p, f, dir);
 	if (!(flags & FLOW_TO_CONTAINER)) {
-		known = hop_header(f, header);
+		known = hop_header(f, header, now);
 		if (!known)
 			hop_renew(skb, f);
 	}
-	flow_touch(p, f); /* may move it: f is not to be read any more */
+	flow_touch(p, f, now); /* may move it: f is not to be read any more */
 	err = rewrite(skb, p, &nat, 1);
 	if (err)
 		return err;

@@ -3,6 +3,7 @@
 #ifndef EBNET_PORTS_H
 #define EBNET_PORTS_H
 
+#include "endpoint.h"
 #include "output.h"
 
 #define NETNS_CURRENT (-1)

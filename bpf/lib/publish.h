@@ -23,7 +23,7 @@ static __always_inline int publish_flow(struct flow *f, const struct publish *pu
 {
 	__u32 slot = pub->slot;
 	struct publish_slot *life = bpf_map_lookup_elem(&publish_slots, &slot);
-	struct endpoint *ep = bpf_map_lookup_elem(&endpoints, &pub->addr);
+	struct endpoint *ep = endpoint_lookup(&pub->addr);
 
 	if (!ep || !life)
 		return DROP(DROP_NO_ENDPOINT);
@@ -94,7 +94,7 @@ static __always_inline int publish_make(struct port_search *s, bool keep_port)
 static __always_inline bool source_is_martian(const struct addr *src)
 {
 	return addr_is_loopback(src) || addr_is_any(src) || addr_is_multicast(src) ||
-	       bpf_map_lookup_elem(&host_addrs, src) || bpf_map_lookup_elem(&endpoints, src);
+	       bpf_map_lookup_elem(&host_addrs, src) || endpoint_lookup(src);
 }
 
 /* A new flow from outside to a published port. Returns PASS where there is none. */

@@ -9,6 +9,8 @@ struct sweep_state {
 	struct sweep *ask;
 	const struct settings *cfg;
 	__u32 now;
+	__s64 half_open; /* TCP flows in flows */
+	bool spilled; /* there is one in flows_new */
 };
 
 /* Is this flow, given its initiator's half, among those asked to end? */
@@ -32,7 +34,7 @@ static __always_inline bool has_aged(const struct sweep_state *s, const struct f
 {
 	__u32 life = flow_lifetime(f, s->cfg);
 
-	return seconds_since(f->seen, s->now) > life && seconds_since(other->seen, s->now) > life;
+	return ticks_since(f->seen, s->now) > life && ticks_since(other->seen, s->now) > life;
 }
 
 static long sweep_half(void *table __attribute__((unused)), const struct tuple *key, struct flow *f,
@@ -42,21 +44,37 @@ static long sweep_half(void *table __attribute__((unused)), const struct tuple *
 	struct flow *other;
 
 	s->ask->visited++;
+	if (key->proto == IPPROTO_TCP && f->flags & FLOW_EVICTABLE)
+		s->spilled = true;
 	tuple_reverse(&other_key, &f->nat);
 	other = flow_lookup(&other_key);
 	/* a half without its other is what eviction has left, or is being made right now */
 	if (!other) {
-		if (seconds_since(f->created, s->now) > HALF_MADE)
+		if (ticks_since(f->created, s->now) > HALF_MADE)
 			flow_end(key, f);
 		return 0;
 	}
 	if (!(f->flags & FLOW_INITIATOR))
 		return 0;
-	if (!sweep_matches(s->ask, key, f) && flow_lives(f) && !has_aged(s, f, other))
+	if (!sweep_matches(s->ask, key, f) && flow_lives(f) && !has_aged(s, f, other)) {
+		s->half_open += !(f->state & STATE_ESTABLISHED) && !(f->flags & FLOW_EVICTABLE);
 		return 0;
+	}
 	s->ask->ended++;
 	flow_end(key, f);
 	return 0;
+}
+
+/* Corrects what programs count while they run. Whoever spills meanwhile has said so before. */
+static __always_inline void sweep_half_open(const struct sweep_state *s, __u64 spilled)
+{
+	struct half_open *h = half_open_get();
+
+	if (!h)
+		return;
+	h->count = s->half_open;
+	if (!s->spilled && ticks_since(spilled, s->now) > HALF_MADE)
+		__sync_val_compare_and_swap(&h->spilled, spilled, 0);
 }
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * The layout of everything that crosses between kernel and agent. Go's types
  * are generated from these. Addresses and ports are in network order, times in
- * seconds since boot, lengths in bytes.
+ * ticks of 2^26 ns since boot, lengths in bytes.
  */
 #ifndef EBNET_TYPES_H
 #define EBNET_TYPES_H
@@ -17,7 +17,8 @@
 #define MAX_PREFIXES 1048576
 #define MAX_HOST_ADDRS 4096
 #define MAX_UPLINKS 256
-#define MAX_FLOW_HALVES 1048576
+#define MAX_FLOW_HALVES 2097152
+#define MAX_HALF_OPEN 65536 /* TCP flows in flows */
 #define MAX_NEW_HALVES 131072
 #define MAX_NEXT_HOPS 4096 /* a power of two */
 #define MAX_SOCK_ORIGINS 65536
@@ -66,6 +67,7 @@ enum flow_flag {
 	FLOW_INITIATOR = 1 << 0, /* this half is the initiator's direction */
 	FLOW_TO_CONTAINER = 1 << 1, /* oif is a host-side veth: cross into its peer */
 	FLOW_TO_HOST = 1 << 2, /* the host's own: rewrite and pass on */
+	FLOW_EVICTABLE = 1 << 3, /* it is in flows_new, not in flows */
 };
 
 /*
@@ -76,8 +78,8 @@ struct flow {
 	struct tuple nat; /* what the packet becomes */
 	__u64 packets; /* of this direction; best effort */
 	__u64 bytes;
-	__u32 created;
-	__u32 seen; /* written at most once a second */
+	__u32 created; /* in ticks of 2^26 ns */
+	__u32 seen;
 	__u32 iif; /* the only device this direction comes from; 0: any */
 	__u32 oif; /* where it goes */
 	__u32 hop; /* next hop behind an uplink, see next_hop.h; 0: none */
@@ -92,6 +94,12 @@ struct flow {
 	__u8 pad;
 };
 _Static_assert(sizeof(struct flow) == 96, "flow has holes");
+
+/* Half-open TCP flows. */
+struct half_open {
+	__s64 count; /* in flows; the sweep corrects it */
+	__u64 spilled; /* the tick at which one was last put into flows_new; 0: none is there */
+};
 
 /* A flow being made; too large for the stack. */
 struct draft {
@@ -119,6 +127,11 @@ struct endpoint {
 	__u64 sandbox; /* the same for all endpoints of one; 0: it has no other */
 };
 _Static_assert(sizeof(struct endpoint) == 56, "endpoint has holes");
+
+/* A set of hashes of addresses. */
+struct address_set {
+	__u8 bits[8192];
+};
 
 /* All addresses of one sandbox, on whatever network; the first that is zero ends them. */
 struct sandbox {
@@ -203,7 +216,7 @@ struct next_hop {
 	__u32 oif;
 	__u32 version; /* odd while it is written */
 	__u32 gen; /* counts the neighbours that had this place */
-	__u32 deadline; /* in ticks of about a millisecond; past it the kernel is asked again */
+	__u32 deadline; /* in ticks; past it the kernel is asked again */
 	__u8 header[14];
 	__u16 pad;
 };
@@ -217,7 +230,7 @@ enum host_addr_flag {
 
 /* Settings that change while programs run. One element. */
 struct settings {
-	__u32 tcp_established; /* seconds without a packet after which a flow ends */
+	__u32 tcp_established; /* ticks without a packet after which a flow ends */
 	__u32 tcp_new;
 	__u32 tcp_closing;
 	__u32 udp;

@@ -111,7 +111,7 @@ static __always_inline int from_ext_new(struct __sk_buff *skb, const struct pkt 
 	__u32 *flags = bpf_map_lookup_elem(&host_addrs, &p->t.dst);
 
 	if (!flags)
-		return bpf_map_lookup_elem(&endpoints, &p->t.dst) ? DROP(DROP_DIRECT) : PASS;
+		return endpoint_lookup(&p->t.dst) ? DROP(DROP_DIRECT) : PASS;
 	if (*flags & HOST_ADDR_BROADCAST || !p->ported || p->fragment || !may_open(p) ||
 	    p->t.proto == IPPROTO_ICMP)
 		return PASS;
@@ -145,13 +145,13 @@ static __always_inline int from_bridge(const struct pkt *p)
  */
 static __always_inline int to_bridge(const struct pkt *p)
 {
-	return bpf_map_lookup_elem(&endpoints, &p->t.dst) ? DROP(DROP_DIRECT) : PASS;
+	return endpoint_lookup(&p->t.dst) ? DROP(DROP_DIRECT) : PASS;
 }
 
 /* A container sends. */
 static __always_inline int from_ctr(struct __sk_buff *skb, const struct pkt *p)
 {
-	struct endpoint *to = bpf_map_lookup_elem(&endpoints, &p->t.dst);
+	struct endpoint *to = endpoint_lookup(&p->t.dst);
 	struct flow *f = NULL;
 	int ret;
 
