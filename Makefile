@@ -3,8 +3,9 @@
 #   make                build bin/ebnet, with nothing but Go
 #   sudo make demo      see it work; leaves nothing behind
 #   sudo make test      install what the tests need and run all of them
+#   sudo make bench     measure it beside others, BENCHFLAGS=-short in 10 minutes
 #   make check          format, vet, staticcheck, generated files fresh
-#   make generate       compile bpf/ again and write its Go bindings (clang-19)
+#   make generate       compile the BPF programs again and write their Go bindings (clang-19)
 #   make fuzz           every fuzz target for FUZZTIME
 #   sudo make install   PREFIX and DESTDIR as usual
 #   sudo make uninstall
@@ -13,6 +14,7 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZTIME ?= 10s
 TESTFLAGS ?=
+BENCHFLAGS ?=
 
 bindir := $(PREFIX)/bin
 mandir := $(PREFIX)/share/man/man1
@@ -48,7 +50,7 @@ bin/ebnet: $(SOURCES)
 
 .PHONY: generate
 generate:
-	$(GO) generate ./bpf
+	$(GO) generate ./bpf ./test/bench/nullbpf
 
 .PHONY: check
 check:
@@ -57,7 +59,7 @@ check:
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 	$(GO) mod tidy -diff
-	clang-format-19 --dry-run -Werror $$(find bpf -name '*.[ch]')
+	clang-format-19 --dry-run -Werror $$(find bpf test/bench/nullbpf -name '*.[ch]')
 	GO=$(GO) sh test/fresh.sh
 
 .PHONY: test
@@ -68,6 +70,11 @@ test: root
 .PHONY: demo
 demo: root all
 	$(GO) run ./test/demo -ebnet bin/ebnet
+
+.PHONY: bench
+bench: root
+	sh test/deps.sh
+	$(GO) run ./test/bench $(BENCHFLAGS)
 
 .PHONY: fuzz
 fuzz:

@@ -17,7 +17,10 @@ iptables iptables
 /usr/sbin/dockerd docker.io
 /usr/bin/containerd containerd
 /usr/sbin/runc runc
-/usr/bin/docker-compose docker-compose'
+/usr/bin/docker-compose docker-compose
+podman podman
+/usr/lib/podman/netavark netavark
+/usr/lib/cni/portmap containernetworking-plugins'
 
 # What test/lab looks for besides Debian 12's Docker: Debian 13's, which needs no newer
 # libc (its runc would: both versions use Debian 12's), and a busybox for images.
