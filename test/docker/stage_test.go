@@ -157,6 +157,14 @@ func (s *stage) run(name, flags string, ports ...string) *lab.Container {
 	return s.enter(name, ports[0])
 }
 
+// caughtUp waits until the agent has heard of all that a dockerd has done which has just
+// started. Who asks before that can be cut off once, and is told to ask again.
+func (s *stage) caughtUp() {
+	if s.agent != nil {
+		s.samePorts()
+	}
+}
+
 // enter makes a running container an actor as soon as its server answers. It does so by
 // the container's loopback, which no datapath has a part in.
 func (s *stage) enter(name, port string) *lab.Container {
