@@ -178,14 +178,14 @@ func TestStatusOfEngines(t *testing.T) {
 	}
 }
 
-// needRoot skips a test that looks for Docker's rules.
+// needRoot skips a test without root, unless that is an error.
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("EBNET_PRIVILEGED") != "" {
 			t.Fatal("needs root")
 		}
-		t.Skip("needs root, to look for Docker's rules")
+		t.Skip("needs root")
 	}
 }
 

@@ -18,12 +18,7 @@ import (
 // TestHangup sends SIGHUP to a real agent, in network and mount namespaces of
 // its own, and sees its uplinks and host address change.
 func TestHangup(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("EBNET_PRIVILEGED") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	needRoot(t)
 	dir := t.TempDir()
 	config, run := filepath.Join(dir, "agent.json"), filepath.Join(dir, "run")
 	write := func(text string) {

@@ -35,12 +35,7 @@ type house struct {
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("EBNET_PRIVILEGED") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	needRoot(t)
 	h := &house{etcNetns: t.TempDir(), created: make(chan api.SandboxCreate, 2), removed: make(chan string, 2)}
 	path := newNetns(t)
 	var err error

@@ -28,12 +28,7 @@ func TestMain(m *testing.M) {
 // A whole run, as short as can be: every part of it works, the checks pass, the report is
 // written. What it measures means nothing.
 func TestSmoke(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("EBNET_PRIVILEGED") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	lab.NeedRoot(t)
 	dir := t.TempDir()
 	var out bytes.Buffer
 	err := bench(context.Background(), []string{
@@ -80,9 +75,7 @@ func TestSmoke(t *testing.T) {
 
 // A slice whose work did not take the fast path fails.
 func TestChecksFindCheats(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root, as TestSmoke says")
-	}
+	lab.NeedRoot(t)
 	w, err := systems.Build(systems.All()[slices.Index(systemNames(), systems.EbnetName)])
 	if err != nil {
 		t.Fatal(err)

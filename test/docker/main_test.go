@@ -17,9 +17,9 @@ const wait = 20 * time.Second
 
 // Addresses of the world that all of it happens in.
 const (
-	hostIP   = "198.51.100.1"
+	hostIP   = lab.PairHost
 	otherIP  = "198.51.100.9" // the host's second
-	clientIP = "198.51.100.2"
+	clientIP = lab.PairClient
 )
 
 // site is a host on which Docker is to be, and a client on its one uplink.
@@ -31,11 +31,6 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	l := lab.New(t)
-	w := &site{Lab: l, client: l.Machine("client"), host: l.Machine("host")}
-	l.Wire(
-		lab.Port{On: w.client, Dev: "eth0", Addr: clientIP + "/24"},
-		lab.Port{On: w.host, Dev: "eth0", Addr: hostIP + "/24"},
-	)
-	return w
+	l, client, host := lab.NewPair(t)
+	return &site{Lab: l, client: client, host: host}
 }

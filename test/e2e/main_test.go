@@ -13,8 +13,8 @@ func TestMain(m *testing.M) { os.Exit(lab.Build(m)) }
 
 // Addresses of the world that most tests happen in.
 const (
-	hostIP   = "198.51.100.1"
-	clientIP = "198.51.100.2"
+	hostIP   = lab.PairHost
+	clientIP = lab.PairClient
 )
 
 // world is a host with an agent, and a client on its one uplink.
@@ -35,13 +35,8 @@ func newWorld(t *testing.T, flags ...string) *world {
 // newHost makes a world in which no agent has started yet.
 func newHost(t *testing.T) *world {
 	t.Helper()
-	l := lab.New(t)
-	w := &world{Lab: l, client: l.Machine("client"), host: l.Machine("host")}
-	l.Wire(
-		lab.Port{On: w.client, Dev: "eth0", Addr: clientIP + "/24"},
-		lab.Port{On: w.host, Dev: "eth0", Addr: hostIP + "/24"},
-	)
-	return w
+	l, client, host := lab.NewPair(t)
+	return &world{Lab: l, client: client, host: host}
 }
 
 // addrPort writes an address of a sandbox with a port.

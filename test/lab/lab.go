@@ -31,9 +31,8 @@ type Lab struct {
 // worlds counts the labs of this process, to tell their namespaces apart.
 var worlds atomic.Int32
 
-// New makes an empty world that is taken down, and checked for leaks, when the
-// test ends. Without root the test is skipped, or fails if EBNET_PRIVILEGED=1.
-func New(t testing.TB) *Lab {
+// NeedRoot skips a test without root, unless that is an error.
+func NeedRoot(t testing.TB) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		if os.Getenv("EBNET_PRIVILEGED") == "1" {
@@ -41,6 +40,13 @@ func New(t testing.TB) *Lab {
 		}
 		t.Skip("needs root")
 	}
+}
+
+// New makes an empty world that is taken down, and checked for leaks, when the
+// test ends. Without root the test is skipped, or fails if EBNET_PRIVILEGED=1.
+func New(t testing.TB) *Lab {
+	t.Helper()
+	NeedRoot(t)
 	bin := os.Getenv(BinEnv)
 	if bin == "" {
 		t.Fatalf("%s is not set: the test's TestMain calls lab.Build", BinEnv)

@@ -28,12 +28,7 @@ func TestMain(m *testing.M) {
 // build sets a system up for as long as the test runs.
 func build(t *testing.T, name string) *systems.World {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		if os.Getenv("EBNET_PRIVILEGED") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	lab.NeedRoot(t)
 	all := systems.All()
 	s := all[slices.IndexFunc(all, func(s systems.System) bool { return s.Name() == name })]
 	if err := s.Available(); err != nil {
