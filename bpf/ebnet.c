@@ -144,7 +144,7 @@ SHOW_PROGRAM(ebnet_getpeer6, v6)
 static __always_inline int may_bind(struct bpf_sock *sk, const struct addr *a)
 {
 	if (!sock_is_hosts(bpf_get_netns_cookie(sk)) ||
-	    !port_is_published(a, bpf_htons((__u16)sk->src_port), sk->protocol))
+	    !port_is_reserved(a, bpf_htons((__u16)sk->src_port), sk->protocol))
 		return 1;
 	bpf_set_retval(-EADDRINUSE);
 	return 0;

@@ -158,6 +158,7 @@ const (
 	EbnetFlowStateSTATE_FIN_INITIATOR EbnetFlowState = 4
 	EbnetFlowStateSTATE_FIN_RESPONDER EbnetFlowState = 8
 	EbnetFlowStateSTATE_RST           EbnetFlowState = 16
+	EbnetFlowStateSTATE_OVER          EbnetFlowState = 32
 )
 
 type EbnetHalfOpen struct {
@@ -226,13 +227,6 @@ const (
 	EbnetPktPathPATH_HAIRPIN    EbnetPktPath = 3
 	EbnetPktPathPATHS           EbnetPktPath = 4
 )
-
-type EbnetPortKey struct {
-	_     structs.HostLayout
-	Port  uint16
-	Proto uint8
-	Pad   uint8
-}
 
 type EbnetPrefixKey struct {
 	_    structs.HostLayout

@@ -1,6 +1,7 @@
 package bpf_test
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -153,6 +154,66 @@ func TestTupleIsUsedAgain(t *testing.T) {
 	h.wantSizes("after a second connection", 2, 0)
 	if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
 		t.Fatalf("flows %+v, want one, established", flows)
+	}
+}
+
+// A connection that has ended is over for the next SYN's sake alone: where that is
+// refused, or finds its flow's other port taken, nothing of the old one is used.
+func TestReopenedElsewhere(t *testing.T) {
+	h := newHost(t)
+	p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+	client, published, web := outside+":5000", hostIP+":8080", addrA+":80"
+	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+	connect := []step{
+		{"SYN", ext, h.ext, tcpPacket(client, published, syn), redirect, tcpPacket(client, web, 0), 0},
+		{"SYN-ACK", ctr, h.ctrA, tcpPacket(web, client, syn|ack), redirect, tcpPacket(published, client, 0), 0},
+		{"ACK", ext, h.ext, tcpPacket(client, published, ack), redirect, tcpPacket(client, web, 0), 0},
+		{"FIN", ext, h.ext, tcpPacket(client, published, fin|ack), redirect, tcpPacket(client, web, 0), 0},
+		{"its FIN", ctr, h.ctrA, tcpPacket(web, client, fin|ack), redirect, tcpPacket(published, client, 0), 0},
+	}
+	h.walk(connect...)
+	h.check(h.dp.SetAllowed(p.Slot, []netip.Prefix{netip.MustParsePrefix("192.0.2.77/32")}))
+	h.walk(
+		step{"SYN, not allowed", ext, h.ext, tcpPacket(client, published, syn), shot, packet{}, datapath.DropNotAllowed},
+		step{"ACK of it", ext, h.ext, tcpPacket(client, published, ack), pass, packet{}, 0},
+	)
+	h.check(h.dp.SetAllowed(p.Slot, nil))
+	before := h.flows()[0]
+	h.walk(connect...)
+	h.wantSizes("after a second connection", 2, 0)
+	if f := h.flows()[0]; f.Packets != before.Packets {
+		t.Errorf("the second connection has %d packets, the first had %d", f.Packets, before.Packets)
+	}
+}
+
+// Datagrams that nobody answers find their flow with the first look-up after a few, and
+// make no more than their room full.
+func TestOneWay(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		h := newHost(t)
+		if !room {
+			h.halfOpen(1 << 16)
+		}
+		log := step{"log", h.objs.EbnetFromCtr, h.ctrA, udpPacket(addrA+":5000", outside+":514"), redirect, udpPacket(hostIP+":5000", outside+":514"), 0}
+		for range 15 {
+			h.walk(log)
+		}
+		h.wantSizes("after 15 packets", 0, 2)
+		h.walk(log, log)
+		if !room {
+			h.wantSizes("without room", 0, 2)
+			continue
+		}
+		h.wantSizes("after 17 packets", 2, 0)
+		_, err := h.dp.Sweep()
+		h.check(err)
+		if n := h.halfOpen(1); n.Count != 1 {
+			t.Errorf("%+v half-open flows, want 1", n)
+		}
+		h.walk(step{"answer", h.objs.EbnetFromExt, h.ext, udpPacket(outside+":514", hostIP+":5000"), redirect, udpPacket(outside+":514", addrA+":5000"), 0}, log)
+		if n := h.halfOpen(0); n.Count != 0 {
+			t.Errorf("after a conversation: %+v half-open flows, want 0", n)
+		}
 	}
 }
 

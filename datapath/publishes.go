@@ -99,15 +99,18 @@ func held(p bpf.EbnetPublish) bool {
 
 // reserve counts the publishes that hold a port, on whatever address.
 func (d *Datapath) reserve(proto Proto, port uint16, by int) error {
-	key := bpf.EbnetPortKey{Port: toPort(port), Proto: uint8(proto)}
+	key := uint32(port)
+	switch proto {
+	case UDP:
+		key += 1 << 16
+	case SCTP:
+		key += 2 << 16
+	}
 	var n uint32
-	if err := d.maps.Reserved.Lookup(key, &n); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+	if err := d.maps.Reserved.Lookup(key, &n); err != nil {
 		return err
 	}
-	if n = uint32(int(n) + by); n > 0 {
-		return full(d.maps.Reserved.Put(key, n))
-	}
-	return d.maps.Reserved.Delete(key)
+	return d.maps.Reserved.Put(key, uint32(int(n)+by))
 }
 
 // Unpublish ends what Publish began: no new connection with the first write,

@@ -53,6 +53,13 @@ static __always_inline bool tuple_equal(const struct tuple *a, const struct tupl
 	       a->sport == b->sport && a->dport == b->dport && a->proto == b->proto;
 }
 
+/* Is the one the tuple of the other's answer? */
+static __always_inline bool tuple_mirrors(const struct tuple *a, const struct tuple *b)
+{
+	return addr_equal(&a->src, &b->dst) && addr_equal(&a->dst, &b->src) &&
+	       a->sport == b->dport && a->dport == b->sport && a->proto == b->proto;
+}
+
 /* The tuple of the answer. */
 static __always_inline void tuple_reverse(struct tuple *to, const struct tuple *from)
 {

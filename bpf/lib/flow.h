@@ -11,6 +11,8 @@
 #define TICK_SHIFT 26
 
 #define STATE_FINS (STATE_FIN_INITIATOR | STATE_FIN_RESPONDER)
+/* Packets without an answer after which a flow is one that needs none. A power of two. */
+#define ONE_WAY_PACKETS 16
 /* Ticks after which a half without its other is not one being made: about a second. */
 #define HALF_MADE 15
 
@@ -42,6 +44,17 @@ static __always_inline void half_open_add(__s64 by)
 
 	if (h)
 		__sync_fetch_and_add(&h->count, by);
+}
+
+/* Room for one more half-open flow in flows, taken where there is. */
+static __always_inline bool half_open_room(void)
+{
+	struct half_open *h = half_open_get();
+
+	if (!h || h->count >= MAX_HALF_OPEN)
+		return false;
+	__sync_fetch_and_add(&h->count, 1);
+	return true;
 }
 
 /* Can this tuple be in flows_new? Mostly not, and a look at cold memory is spared. */
@@ -155,32 +168,30 @@ static __always_inline void set_state(struct flow *f, __u8 state)
  */
 static __always_inline struct flow *other_new_half(const struct tuple *key, const struct flow *f)
 {
-	struct tuple other, back;
+	struct tuple other;
 	struct flow *o;
 
 	tuple_reverse(&other, &f->nat);
 	o = bpf_map_lookup_elem(&flows_new, &other);
-	if (!o)
-		return NULL;
-	tuple_reverse(&back, &o->nat);
-	return tuple_equal(&back, key) ? o : NULL;
+	return o && tuple_mirrors(&o->nat, key) ? o : NULL;
 }
 
 /*
- * Moves both halves to where no flood evicts them. Where there is no room they stay, and
- * work. Not inlined: it is rare, and its stack is needed by nobody else.
+ * Moves both halves to where no flood evicts them, with a state that they get by that. Where
+ * there is no room they stay, and work. Not inlined: it is rare, and its stack is needed by
+ * nobody else.
  */
-static __noinline void settle(const struct tuple *key, struct flow *f)
+static __noinline bool settle(const struct tuple *key, struct flow *f, __u8 state)
 {
 	struct tuple other;
 	struct flow *o;
 
 	o = other_new_half(key, f);
 	if (!o)
-		return;
+		return false;
 	tuple_reverse(&other, &f->nat);
-	o->state |= STATE_ESTABLISHED;
-	f->state |= STATE_ESTABLISHED;
+	o->state |= state;
+	f->state |= state;
 	o->flags &= ~FLOW_EVICTABLE;
 	f->flags &= ~FLOW_EVICTABLE;
 	if (bpf_map_update_elem(&flows, &other, o, BPF_ANY))
@@ -191,23 +202,36 @@ static __noinline void settle(const struct tuple *key, struct flow *f)
 	}
 	bpf_map_delete_elem(&flows_new, &other);
 	bpf_map_delete_elem(&flows_new, key);
-	return;
+	return true;
 undo:
-	o->state &= ~STATE_ESTABLISHED;
-	f->state &= ~STATE_ESTABLISHED;
+	o->state &= ~state;
+	f->state &= ~state;
 	o->flags |= FLOW_EVICTABLE;
 	f->flags |= FLOW_EVICTABLE;
+	return false;
 }
 
 /* The initiator has answered the responder. */
 static __always_inline void promote(const struct tuple *key, struct flow *f)
 {
 	if (f->flags & FLOW_EVICTABLE) {
-		settle(key, f);
+		settle(key, f, STATE_ESTABLISHED);
 		return;
 	}
 	set_state(f, f->state | STATE_ESTABLISHED);
 	half_open_add(-1);
+}
+
+/*
+ * Nobody answers, and the initiator goes on: a log or a stream that is no conversation. It
+ * gets a place among the half-open flows of TCP, where one look-up finds it.
+ */
+static __always_inline void keep_one_way(const struct pkt *p, struct flow *f)
+{
+	bool again = f->packets / ONE_WAY_PACKETS != (f->packets - p->segs) / ONE_WAY_PACKETS;
+
+	if (f->flags & FLOW_EVICTABLE && again && half_open_room() && !settle(&p->t, f, 0))
+		half_open_add(-1);
 }
 
 /* Notes what a packet means for its flow; the half may have moved to flows afterwards. */
@@ -222,26 +246,32 @@ static __always_inline void flow_touch(const struct pkt *p, struct flow *f, __u3
 		set_state(f, f->state | add);
 	else if (f->state & STATE_RST && !(p->tcp_flags & (TCP_RST | TCP_SYN)))
 		set_state(f, f->state & ~STATE_RST); /* it lives: that RST was not believed */
-	if (f->state & STATE_ESTABLISHED || !(f->flags & FLOW_INITIATOR) ||
-	    !(f->state & STATE_REPLIED))
+	if (f->state & STATE_ESTABLISHED || !(f->flags & FLOW_INITIATOR))
 		return;
-	if (p->t.proto == IPPROTO_TCP && !(p->tcp_flags & TCP_ACK))
-		return;
-	promote(&p->t, f);
+	if (!(f->state & STATE_REPLIED))
+		keep_one_way(p, f);
+	else if (p->t.proto != IPPROTO_TCP || p->tcp_flags & TCP_ACK)
+		promote(&p->t, f);
 }
 
 /* A new connection over the five-tuple of one that has ended. */
 static __always_inline bool reopens(const struct pkt *p, const struct flow *f)
 {
 	return p->t.proto == IPPROTO_TCP && tcp_opens(p) && f->flags & FLOW_INITIATOR &&
-	       (f->state & STATE_RST || (f->state & STATE_FINS) == STATE_FINS);
+	       (f->state & (STATE_RST | STATE_OVER) || (f->state & STATE_FINS) == STATE_FINS);
+}
+
+/* Can a new connection's halves be written over this flow's? See flow_renew(). */
+static __always_inline bool is_renewable(const struct flow *f)
+{
+	return !(f->flags & FLOW_EVICTABLE) && f->kind != KIND_HOST;
 }
 
 /*
  * Finds the flow that carries this packet. One that is dead or halved, or that
- * a new connection replaces, ends here. NULL: none.
+ * a new connection replaces, is none any more. NULL: none.
  */
-static __always_inline struct flow *flow_find(struct __sk_buff *skb, const struct pkt *p)
+static __always_inline struct flow *flow_find(struct __sk_buff *skb, struct pkt *p)
 {
 	struct flow *f;
 
@@ -250,9 +280,16 @@ static __always_inline struct flow *flow_find(struct __sk_buff *skb, const struc
 	f = flow_lookup(&p->t);
 	if (!f)
 		return NULL;
-	if (!flow_lives(f) || reopens(p, f))
+	if (!flow_lives(f))
 		goto end;
-	if (f->iif && f->iif != skb->ifindex)
+	if (reopens(p, f)) {
+		if (!is_renewable(f))
+			goto end;
+		f->state |= STATE_OVER;
+		p->reopens = true;
+		return NULL;
+	}
+	if (f->state & STATE_OVER || (f->iif && f->iif != skb->ifindex))
 		return NULL;
 	if ((f->flags & (FLOW_EVICTABLE | FLOW_INITIATOR)) == (FLOW_EVICTABLE | FLOW_INITIATOR) &&
 	    !other_new_half(&p->t, f))
@@ -270,12 +307,12 @@ static __always_inline bool is_remnant(const struct tuple *answer, const struct 
 	       !other_new_half(answer, f);
 }
 
-/* Is this outside tuple, as its answers come in, a living flow's? */
-static __always_inline bool tuple_taken(const struct tuple *answer)
+/* Is this outside tuple, as its answers come in, a living flow's, and not that which p reopens? */
+static __always_inline bool tuple_taken(const struct pkt *p, const struct tuple *answer)
 {
 	struct flow *f = flow_lookup(answer);
 
-	if (!f)
+	if (!f || (p->reopens && tuple_mirrors(&f->nat, &p->t)))
 		return false;
 	if (flow_lives(f) && !is_remnant(answer, f))
 		return true;
@@ -324,21 +361,6 @@ static __always_inline void half_open_spills(void)
 }
 
 /*
- * Room for one more half-open flow in flows, taken where there is. Only for TCP,
- * whose half-open flows soon end or are no more so: one question and answer by UDP
- * stays a flow for minutes.
- */
-static __always_inline bool half_open_room(__u8 proto)
-{
-	struct half_open *h = half_open_get();
-
-	if (proto != IPPROTO_TCP || !h || h->count >= MAX_HALF_OPEN)
-		return false;
-	__sync_fetch_and_add(&h->count, 1);
-	return true;
-}
-
-/*
  * Puts both halves of a draft into a table, if they are in neither. The answer's
  * key is claimed first: what the other table has of it can only have been made
  * after the caller's look-up.
@@ -363,17 +385,49 @@ static __always_inline long put_halves(void *table, void *elsewhere, const struc
 }
 
 /*
+ * A connection over the tuple of one that is over, and by the same way, is written over
+ * it: that memory is at hand, and half of what a new flow costs is memory that is not.
+ * False: there is no such flow, now at the latest.
+ */
+static __always_inline bool flow_renew(const struct pkt *p, struct draft *d)
+{
+	struct flow *o = NULL, *f = bpf_map_lookup_elem(&flows, &p->t);
+
+	if (!f || !(f->state & STATE_OVER))
+		return false;
+	if (tuple_equal(&f->nat, &d->first.nat))
+		o = bpf_map_lookup_elem(&flows, &d->answer);
+	if (!o || !tuple_mirrors(&o->nat, &p->t) ||
+	    (f->state & STATE_ESTABLISHED && !half_open_room())) {
+		flow_end(&p->t, f);
+		return false;
+	}
+	if (o->oif == d->back.oif)
+		d->back.hop = o->hop;
+	*o = d->back;
+	*f = d->first;
+	count_event(EVENT_FLOW_ENDED);
+	return true;
+}
+
+/*
  * Makes both halves of a flow that begins with this packet: the caller has
  * filled first, and iif, oif and flags of back. Returns 0, -EEXIST where
  * another has the answer's key, -EALREADY where another packet has just made
  * this flow, or what the map says; nothing is left of a failure.
  */
-static __always_inline long flow_make(const struct pkt *p, struct draft *d)
+CHECKED_ALONE int flow_make(const struct pkt *p, struct draft *d)
 {
-	long err = -E2BIG;
+	int err = -E2BIG;
 
+	if (!p || !d)
+		return -EINVAL;
 	draft_mirror(d, p);
-	if (half_open_room(p->t.proto)) {
+	/* Half-open flows of TCP soon end, or are no more so. One question and answer by UDP
+	 * stays a flow for minutes, and has to earn its place. */
+	if (p->reopens && flow_renew(p, d)) {
+		err = 0;
+	} else if (p->t.proto == IPPROTO_TCP && half_open_room()) {
 		err = put_halves(&flows, &flows_new, &p->t, d);
 		if (err)
 			half_open_add(-1);

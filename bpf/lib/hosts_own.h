@@ -26,7 +26,7 @@ CHECKED_ALONE int host_opens(struct __sk_buff *skb, const struct pkt *p)
 	if (!p)
 		return PASS;
 	tuple_reverse(&answer, &p->t);
-	taken = tuple_taken(&answer);
+	taken = tuple_taken(p, &answer);
 	if (!taken && !is_echo_request(p))
 		return PASS;
 	d = draft_begin(KIND_HOST, p);

@@ -90,12 +90,11 @@ struct {
 } publish_flows SEC(".maps");
 
 /* How many publishes hold a port that no engine's socket holds, on whatever address:
- * what bind() asks first. */
+ * what bind() and masquerade ask first. By protocol (TCP, UDP, SCTP) and port. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 3 * 65536);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct port_key);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PORTED_PROTOS * 65536);
+	__type(key, __u32);
 	__type(value, __u32);
 } reserved SEC(".maps");
 

@@ -38,7 +38,7 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
 {
 	struct port_search s = { .skb = skb, .p = p, .d = d, .err = -EEXIST };
 
-	if (tuple_free(skb, d))
+	if (tuple_free(skb, p, d))
 		s.err = flow_make(p, d);
 	if (s.err == -EEXIST) {
 		masq_range(&s);
@@ -56,7 +56,7 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
 static __always_inline int forward_make(const struct pkt *p, struct draft *d)
 {
 	tuple_reverse(&d->answer, &d->first.nat);
-	if (tuple_taken(&d->answer))
+	if (tuple_taken(p, &d->answer))
 		return DROP(DROP_NO_PORT);
 	return made(flow_make(p, d));
 }

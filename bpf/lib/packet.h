@@ -54,6 +54,7 @@ struct pkt {
 	__sum16 ip_check;
 	__u8 ttl;
 	__u8 tcp_flags; /* enum tcp_flag */
+	bool reopens; /* its tuple's connection before is over: see flow_renew() */
 	bool fragment; /* ports are unknown or not in every packet */
 	bool ported; /* it has ports, or ICMP echo's identifier */
 };
@@ -153,7 +154,7 @@ static __noinline int parse_v4(struct __sk_buff *skb, struct pkt *p)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	struct iphdr *ip = data + ETH_HLEN;
-	__u32 ihl, l4len;
+	__u32 ihl, l4len = 0;
 
 	if ((void *)(ip + 1) > end)
 		return TOO_SHORT;
@@ -167,12 +168,11 @@ static __noinline int parse_v4(struct __sk_buff *skb, struct pkt *p)
 	p->ip_check = ip->check;
 	p->l4 = ETH_HLEN + ihl;
 	p->fragment = ip->frag_off & bpf_htons(IP_MORE_OR_OFFSET);
-	measure(skb, p, ihl, bpf_ntohs(ip->tot_len));
-	if (p->fragment || !l4_is_parsed(p->t.proto))
-		return PARSED;
-	l4len = parse_l4(p, (void *)ip + ihl, end);
-	if (!l4len)
-		return TOO_SHORT;
+	if (!p->fragment && l4_is_parsed(p->t.proto)) {
+		l4len = parse_l4(p, (void *)ip + ihl, end);
+		if (!l4len)
+			return TOO_SHORT;
+	}
 	measure(skb, p, ihl + l4len, bpf_ntohs(ip->tot_len));
 	return PARSED;
 }

@@ -27,6 +27,37 @@ static __always_inline struct publish *publish_of(const struct addr *addr, __be1
 	return bpf_map_lookup_elem(&publishes, &key);
 }
 
+/* How many publishes reserve a port, on whatever address. */
+static __always_inline __u32 reservations(__be16 port, __u8 proto)
+{
+	__u32 i = bpf_ntohs(port), *n;
+
+	if (proto == IPPROTO_UDP)
+		i += 65536;
+	else if (proto == IPPROTO_SCTP)
+		i += 2 * 65536;
+	else if (proto != IPPROTO_TCP)
+		return 0;
+	n = bpf_map_lookup_elem(&reserved, &i);
+	return n ? *n : 0;
+}
+
+/*
+ * Does ebnet keep this port from sockets, on this address or where the address is any, on
+ * some address? ::1 belongs to the IPv4 wildcard, because connect() treats it so.
+ */
+static __always_inline bool port_is_reserved(const struct addr *a, __be16 port, __u8 proto)
+{
+	struct publish *pub;
+
+	if (!reservations(port, proto))
+		return false;
+	if (addr_is_any(a))
+		return true;
+	pub = publish_of(a, port, proto);
+	return pub && !(pub->flags & PUBLISH_HELD);
+}
+
 /* What a host port leads to. One that is kept for a container which does not run leads nowhere. */
 static __always_inline struct publish *publish_lookup(const struct addr *addr, __be16 port,
 						      __u8 proto)
@@ -64,15 +95,18 @@ static __always_inline bool host_owns(struct __sk_buff *skb, const struct tuple 
 	return true;
 }
 
-/* May the draft's flow have the outside tuple that it names? */
-static __always_inline bool tuple_free(struct __sk_buff *skb, struct draft *d)
+/*
+ * May the draft's flow have the outside tuple that it names? A port that an engine's socket
+ * holds is the host's.
+ */
+static __always_inline bool tuple_free(struct __sk_buff *skb, const struct pkt *p, struct draft *d)
 {
 	const struct tuple *nat = &d->first.nat;
 
 	tuple_reverse(&d->answer, nat);
-	if (tuple_taken(&d->answer))
+	if (tuple_taken(p, &d->answer))
 		return false;
-	if (publish_of(&nat->src, nat->sport, nat->proto))
+	if (port_is_reserved(&nat->src, nat->sport, nat->proto))
 		return false;
 	return !host_owns(skb, &d->answer);
 }
@@ -97,7 +131,7 @@ static long try_port(__u32 i, void *arg)
 	if (nth >= s->count)
 		nth -= s->count;
 	s->d->first.nat.sport = bpf_htons(s->first + nth);
-	if (!tuple_free(s->skb, s->d))
+	if (!tuple_free(s->skb, s->p, s->d))
 		return 0;
 	s->err = flow_make(s->p, s->d);
 	return s->err != -EEXIST;

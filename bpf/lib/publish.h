@@ -51,9 +51,12 @@ static __always_inline bool publish_claims(const struct pkt *p, struct draft *d)
 	held = flow_lookup(&d->answer);
 	if (!held)
 		return true;
-	tuple_reverse(&d->back.nat, &held->nat);
-	if (!tuple_equal(&d->back.nat, &p->t) && flow_lives(held))
+	if (tuple_mirrors(&held->nat, &p->t)) {
+		if (p->reopens)
+			return true;
+	} else if (flow_lives(held)) {
 		return false;
+	}
 	flow_end(&d->answer, held);
 	return true;
 }

@@ -5,14 +5,18 @@
 
 #include "packet.h"
 
-/* The part of an IPv4 header that a translation changes, as it lies on the wire. */
+/* The part of an IPv4 header that a translation changes, as it lies on the wire, and
+ * the ports that follow it where it has no options. */
 struct ip_tail {
 	__u8 ttl;
 	__u8 proto;
 	__sum16 check;
 	__be32 saddr;
 	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
 };
+#define IP_TAIL_PORTS (sizeof(struct ip_tail) - offsetof(struct ip_tail, sport))
 #define IP_TAIL_OFFSET (ETH_HLEN + offsetof(struct iphdr, ttl))
 
 static __always_inline __u32 csum_fold32(__u64 sum)
@@ -43,7 +47,16 @@ static __always_inline __u32 l4_check_offset(const struct pkt *p)
 	return p->l4 + offsetof(struct icmp_echo, checksum);
 }
 
-/* Rewrites addresses, and takes hops from the time to live. Invalidates packet pointers. */
+/* Do the ports come right after the addresses? */
+static __always_inline bool ports_follow(const struct pkt *p)
+{
+	return p->l4 == ETH_HLEN + sizeof(struct iphdr) && p->t.proto != IPPROTO_ICMP;
+}
+
+/*
+ * Rewrites addresses, the ports that follow them, and takes hops from the time to live.
+ * Invalidates packet pointers.
+ */
 static __always_inline int rewrite_v4(struct __sk_buff *skb, const struct pkt *p,
 				      const struct tuple *to, __u8 hops, __u32 delta)
 {
@@ -52,6 +65,8 @@ static __always_inline int rewrite_v4(struct __sk_buff *skb, const struct pkt *p
 		.proto = p->t.proto,
 		.saddr = to->src.w[3],
 		.daddr = to->dst.w[3],
+		.sport = to->sport,
+		.dport = to->dport,
 	};
 	__u32 sum = (__u16)~p->ip_check;
 
@@ -59,17 +74,21 @@ static __always_inline int rewrite_v4(struct __sk_buff *skb, const struct pkt *p
 	sum += (__u16)~bpf_htons((__u16)p->ttl << 8) + bpf_htons((__u16)tail.ttl << 8);
 	sum += csum_fold16(delta);
 	tail.check = ~csum_fold16(sum);
-	return bpf_skb_store_bytes(skb, IP_TAIL_OFFSET, &tail, sizeof(tail), 0);
+	return bpf_skb_store_bytes(skb, IP_TAIL_OFFSET, &tail,
+				   sizeof(tail) - (ports_follow(p) ? 0 : IP_TAIL_PORTS), 0);
 }
 
-/* Rewrites ports, or an echo's identifier. Invalidates packet pointers. */
+/*
+ * Rewrites an echo's identifier, or ports that do not follow the addresses, and the sum for
+ * either. Invalidates packet pointers.
+ */
 static __always_inline int rewrite_ports(struct __sk_buff *skb, const struct pkt *p,
 					 const struct tuple *to)
 {
 	__be16 ports[2] = { to->sport, to->dport };
 	__be16 id = to->sport ?: to->dport;
 	__u32 old, now;
-	long err;
+	long err = 0;
 
 	if (p->t.proto == IPPROTO_ICMP) {
 		old = p->t.sport ?: p->t.dport;
@@ -79,7 +98,8 @@ static __always_inline int rewrite_ports(struct __sk_buff *skb, const struct pkt
 	} else {
 		old = csum_fold32((__u64)p->t.sport + p->t.dport);
 		now = csum_fold32((__u64)to->sport + to->dport);
-		err = bpf_skb_store_bytes(skb, p->l4, ports, sizeof(ports), 0);
+		if (!ports_follow(p))
+			err = bpf_skb_store_bytes(skb, p->l4, ports, sizeof(ports), 0);
 	}
 	if (err)
 		return err;

@@ -115,21 +115,4 @@ static __always_inline bool show_origin(__u64 cookie, struct peer *peer)
 	return true;
 }
 
-/*
- * Is this port ebnet's, on this address or where the address is any, on some
- * address? ::1 belongs to the IPv4 wildcard, because connect() treats it so.
- */
-static __always_inline bool port_is_published(const struct addr *a, __be16 port, __u8 proto)
-{
-	struct port_key key = { .port = port, .proto = proto };
-	struct publish *pub;
-
-	if (!bpf_map_lookup_elem(&reserved, &key))
-		return false;
-	if (addr_is_any(a))
-		return true;
-	pub = publish_of(a, port, proto);
-	return pub && !(pub->flags & PUBLISH_HELD);
-}
-
 #endif

@@ -14,11 +14,12 @@
 #define MAX_SANDBOX_ADDRS 32
 #define MAX_PUBLISHES 262144
 #define MAX_PORTS 1048576
+#define PORTED_PROTOS 3 /* protocols whose ports can be published */
 #define MAX_PREFIXES 1048576
 #define MAX_HOST_ADDRS 4096
 #define MAX_UPLINKS 256
 #define MAX_FLOW_HALVES 2097152
-#define MAX_HALF_OPEN 65536 /* TCP flows in flows */
+#define MAX_HALF_OPEN 65536 /* flows of that kind in flows */
 #define MAX_NEW_HALVES 131072
 #define MAX_NEXT_HOPS 4096 /* a power of two */
 #define MAX_SOCK_ORIGINS 65536
@@ -60,6 +61,9 @@ enum flow_state {
 	STATE_FIN_INITIATOR = 1 << 2,
 	STATE_FIN_RESPONDER = 1 << 3,
 	STATE_RST = 1 << 4,
+	/* a new connection wants its tuple; set in the initiator's half alone. There is no
+	 * such flow any more, but its memory can be written over. */
+	STATE_OVER = 1 << 5,
 };
 
 /* What one half of a flow is. */
@@ -95,10 +99,10 @@ struct flow {
 };
 _Static_assert(sizeof(struct flow) == 96, "flow has holes");
 
-/* Half-open TCP flows. */
+/* Half-open flows. */
 struct half_open {
 	__s64 count; /* in flows; the sweep corrects it */
-	__u64 spilled; /* the tick at which one was last put into flows_new; 0: none is there */
+	__u64 spilled; /* the tick at which one of TCP was last put into flows_new; 0: none is there */
 };
 
 /* A flow being made; too large for the stack. */
@@ -196,13 +200,6 @@ struct prefix_key {
 	struct addr addr; /* v4-mapped: an IPv4 /8 has 104 bits */
 };
 _Static_assert(sizeof(struct prefix_key) == 24, "prefix_key has holes");
-
-/* A protocol and port, for how many publishes hold it on any address. */
-struct port_key {
-	__be16 port;
-	__u8 proto;
-	__u8 pad;
-};
 
 struct uplink {
 	struct addr addr4; /* masquerade address where the route names none; zero: none */

@@ -149,7 +149,7 @@ static __always_inline int to_bridge(const struct pkt *p)
 }
 
 /* A container sends. */
-static __always_inline int from_ctr(struct __sk_buff *skb, const struct pkt *p)
+static __always_inline int from_ctr(struct __sk_buff *skb, struct pkt *p)
 {
 	struct endpoint *to = endpoint_lookup(&p->t.dst);
 	struct flow *f = NULL;
@@ -168,7 +168,7 @@ static __always_inline int from_ctr(struct __sk_buff *skb, const struct pkt *p)
 }
 
 /* The outside sends. */
-static __always_inline int from_ext(struct __sk_buff *skb, const struct pkt *p)
+static __always_inline int from_ext(struct __sk_buff *skb, struct pkt *p)
 {
 	struct flow *f = flow_find(skb, p);
 	int ret;
@@ -183,7 +183,7 @@ static __always_inline int from_ext(struct __sk_buff *skb, const struct pkt *p)
 }
 
 /* The host itself sends to the outside. */
-static __always_inline int to_ext(struct __sk_buff *skb, const struct pkt *p)
+static __always_inline int to_ext(struct __sk_buff *skb, struct pkt *p)
 {
 	struct flow *f = flow_find(skb, p);
 	int ret;
