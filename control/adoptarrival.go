@@ -34,8 +34,8 @@ func (a *Agent) followLinks(ctx context.Context) {
 // of one that is gone away. What it cannot do is left to linkEvent, which does all of it
 // again where it was not done.
 func (a *Agent) hasten(e netdev.LinkEvent) {
-	defer a.lane.leave()
-	if !a.lane.enter() || e.Resync {
+	defer a.gate.leave()
+	if !a.gate.enter() || e.Resync {
 		return
 	}
 	ifindex := e.Link.Index
@@ -63,8 +63,8 @@ func (a *Agent) hasten(e netdev.LinkEvent) {
 
 // hastenProgram attaches a link's program, which others must not have to wait for.
 func (a *Agent) hastenProgram(ifindex int) {
-	defer a.lane.leave()
-	if !a.lane.enter() || a.programs.AttachContainer(ifindex) != nil {
+	defer a.gate.leave()
+	if !a.gate.enter() || a.programs.AttachContainer(ifindex) != nil {
 		return
 	}
 	a.lane.note(ifindex, func(arr *arrival) { arr.attached = !arr.taken && !arr.gone })
@@ -157,12 +157,12 @@ func (g *guest) entry(n store.Network) datapath.Endpoint {
 // detachGone removes what is left of the program of a device that is gone. It waits for
 // the kernel, so Agent.ops is not held.
 func (a *Agent) detachGone(ifindex int) {
-	open := a.lane.enter()
+	open := a.gate.enter()
 	var err error
 	if open {
 		err = a.programs.Detach(ifindex)
 	}
-	a.lane.leave()
+	a.gate.leave()
 	if err != nil {
 		a.log.Debug("not detached, reconciling", "ifindex", ifindex, "error", err)
 		a.wake()

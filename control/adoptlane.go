@@ -12,9 +12,6 @@ import (
 // What the agent knows of its containers follows, from the same events, with Agent.ops
 // held.
 type lane struct {
-	use    sync.RWMutex // read-locked by those under way
-	closed bool         // guarded by use
-
 	mu       sync.Mutex
 	arrivals map[int]arrival // by ifindex, until the link's end is known
 	events   []netdev.LinkEvent
@@ -31,21 +28,6 @@ type arrival struct {
 }
 
 func newLane() *lane { return &lane{arrivals: map[int]arrival{}, more: make(chan struct{}, 1)} }
-
-// close ends the use of the lane, and waits for those under way.
-func (l *lane) close() {
-	l.use.Lock()
-	defer l.use.Unlock()
-	l.closed = true
-}
-
-// enter says whether the lane may be used, until leave is called.
-func (l *lane) enter() (open bool) {
-	l.use.RLock()
-	return !l.closed
-}
-
-func (l *lane) leave() { l.use.RUnlock() }
 
 // arrived is what the lane has done for a link.
 func (l *lane) arrived(ifindex int) (a arrival, known bool) {

@@ -64,6 +64,7 @@ type Agent struct {
 	closed  bool         // guarded by ops: the kernel is not to be touched any more
 	adopted adopted      // guarded by ops
 	busy    atomic.Int64 // when a container last came or went, as Unix time in ns
+	gate    gate
 	lane    *lane
 	news    chan struct{} // the engine has something that is to be stored
 	engine  Engine        // nil: none

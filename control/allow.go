@@ -43,7 +43,7 @@ func (a *Agent) ChangeAllow(_ context.Context, c api.AllowChange) (_ []api.Publi
 	if err := checkSources(c.Add, c.Remove, c.Set); err != nil {
 		return nil, fmt.Errorf("allow %s: %w", c.Spec, err)
 	}
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	what := "allow " + c.Spec.String()
 	var back undo
@@ -91,9 +91,8 @@ func (a *Agent) allowUnpublished(c api.AllowChange, why error) (ended bool, err 
 	for _, l := range a.want.lists {
 		kept = append(kept, allPorts(l))
 	}
-	sortPublishes(kept)
 	anywhere := func(store.Publish) bool { return true }
-	found, err := selectPublishes(kept, c.Spec, a.opt.HostIP, anywhere)
+	found, err := selectPublishes(slices.Values(kept), c.Spec, a.opt.HostIP, anywhere)
 	if err != nil {
 		return false, a.mayBeStopped(why)
 	}

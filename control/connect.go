@@ -11,7 +11,7 @@ import (
 
 // ConnectNetwork attaches a sandbox to one more network, whole or not at all.
 func (a *Agent) ConnectNetwork(ctx context.Context, network string, connect api.NetworkConnect) (_ api.Sandbox, err error) {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	n, sb, err := a.findPair(network, connect.Sandbox)
 	if err != nil {
@@ -82,7 +82,7 @@ func (a *Agent) configure(sb store.Sandbox) (err error) {
 // DisconnectNetwork takes a sandbox off a network, and ends what is published at
 // its address there.
 func (a *Agent) DisconnectNetwork(_ context.Context, network string, disconnect api.NetworkDisconnect) error {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	n, sb, err := a.findPair(network, disconnect.Sandbox)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/ebnet/ebnet/loader"
 )
 
-// observed is what the kernel has, read in one go.
+// observed is what the kernel has, read in one go but for publishes.
 type observed struct {
 	links     map[string]netdev.LinkInfo
 	routes    []netdev.Route
@@ -20,7 +20,7 @@ type observed struct {
 	programs  map[int][]loader.Attachment // by ifindex; 0: the cgroup's
 	endpoints map[uint32]datapath.Endpoint
 	networks  map[uint16]datapath.Network
-	publishes []datapath.Publish
+	publishes []datapath.Publish // as they were before Agent.ops was held
 }
 
 // needs are the parts of an attachment that are missing or wrong.
@@ -121,7 +121,7 @@ func diffPublishes(have []datapath.Publish, want map[store.PublishKey]datapath.P
 			add = append(add, key)
 		}
 	}
-	slices.SortFunc(add, func(x, y store.PublishKey) int { return strings.Compare(x.String(), y.String()) })
+	slices.SortFunc(add, store.PublishKey.Compare)
 	return add, remove, slots
 }
 

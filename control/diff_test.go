@@ -196,7 +196,7 @@ func TestSelectPublishes(t *testing.T) {
 		publish("203.0.113.7", 7200, 7200), publish("203.0.113.7", 7300, 7300), publish("192.0.2.1", 7300, 7300),
 		publish("0.0.0.0", 8000, 8004), publish("0.0.0.0", 8005, 8005), publish("0.0.0.0", 8007, 8007),
 	}
-	sortPublishes(all)
+	slices.Reverse(all) // in no order that helps
 	for text, want := range map[string]string{
 		"80":             "0.0.0.0:80/tcp",
 		"127.0.0.1:80":   "127.0.0.1:80/tcp",
@@ -214,7 +214,7 @@ func TestSelectPublishes(t *testing.T) {
 		"8003-8005":      "cannot be done",
 		"192.0.2.1:8000": "not found",
 	} {
-		found, err := selectPublishes(all, hostSpec(text), netip.MustParseAddr("198.51.100.1"), func(p store.Publish) bool { return p.HostIP == netip.MustParseAddr("203.0.113.7") })
+		found, err := selectPublishes(slices.Values(all), hostSpec(text), netip.MustParseAddr("198.51.100.1"), func(p store.Publish) bool { return p.HostIP == netip.MustParseAddr("203.0.113.7") })
 		got := ""
 		for _, p := range found {
 			got += " " + hostSide(p)

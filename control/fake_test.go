@@ -80,9 +80,11 @@ type fakeKernel struct {
 	uplinks   []datapath.Uplink
 	addrs     []datapath.HostAddr
 	flushed   []string
+	swept     int
 	unpinned  []string // pins that somebody has removed
 	hints     chan struct{}
-	blind     error // why what is lost cannot be found out
+	afterRead func() // happens when what is published has just been read; nil: nothing
+	blind     error  // why what is lost cannot be found out
 }
 
 func newFakeKernel() *fakeKernel {

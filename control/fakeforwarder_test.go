@@ -3,6 +3,7 @@ package control
 import (
 	"fmt"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -68,6 +69,8 @@ func (k *fakeKernel) Publish(p datapath.Publish, allow []netip.Prefix) (datapath
 	if err := k.step("publish"); err != nil {
 		return datapath.Publish{}, err
 	}
+	k.busy.Lock()
+	defer k.busy.Unlock()
 	if _, ok := k.publishes[p.String()]; ok {
 		return datapath.Publish{}, datapath.ErrExists
 	}
@@ -92,14 +95,32 @@ func (k *fakeKernel) Unpublish(p datapath.Publish) error {
 	if err := k.step("unpublish"); err != nil {
 		return err
 	}
+	k.busy.Lock()
+	defer k.busy.Unlock()
 	delete(k.publishes, p.String())
 	return nil
 }
 
 func (k *fakeKernel) Publishes() ([]datapath.Publish, error) {
+	k.busy.Lock()
+	out := slices.Collect(maps.Values(k.publishes))
+	k.busy.Unlock()
+	if k.afterRead != nil {
+		k.afterRead()
+	}
+	return out, nil
+}
+
+func (k *fakeKernel) PublishesAt(places []datapath.Publish) ([]datapath.Publish, error) {
+	k.busy.Lock()
+	defer k.busy.Unlock()
 	var out []datapath.Publish
 	for _, p := range k.publishes {
-		out = append(out, p)
+		if slices.ContainsFunc(places, func(at datapath.Publish) bool {
+			return at.Proto == p.Proto && at.Host == p.Host && at.HostPort <= p.HostPortEnd && p.HostPort <= at.HostPortEnd
+		}) {
+			out = append(out, p)
+		}
 	}
 	return out, nil
 }
@@ -119,7 +140,10 @@ func (k *fakeKernel) SetHostAddrs(a []datapath.HostAddr) error {
 
 func (k *fakeKernel) SetSettings(datapath.Settings) error { return k.step("settings") }
 
-func (k *fakeKernel) Sweep() (datapath.Swept, error) { return datapath.Swept{}, nil }
+func (k *fakeKernel) Sweep() (datapath.Swept, error) {
+	k.swept++
+	return datapath.Swept{}, nil
+}
 
 func (k *fakeKernel) MapUsage() ([]datapath.MapUsage, error) { return nil, nil }
 

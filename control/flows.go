@@ -47,7 +47,7 @@ func describeFlow(f datapath.Flow, sandbox string) api.Flow {
 
 // FlushFlows ends flows: those of a sandbox, of a published port, or all.
 func (a *Agent) FlushFlows(_ context.Context, flush api.FlowsFlush) (api.FlowsFlushed, error) {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	var ended int
 	var err error

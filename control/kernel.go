@@ -30,6 +30,7 @@ type Forwarder interface {
 	Origins() ([]datapath.Origin, error)
 	Unpublish(datapath.Publish) error
 	Publishes() ([]datapath.Publish, error)
+	PublishesAt([]datapath.Publish) ([]datapath.Publish, error)
 
 	SetUplinks([]datapath.Uplink) error
 	SetHostAddrs([]datapath.HostAddr) error

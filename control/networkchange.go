@@ -15,7 +15,7 @@ func (a *Agent) CreateNetwork(ctx context.Context, create api.NetworkCreate) (_ 
 	if err := api.ValidName(create.Name); err != nil {
 		return api.Network{}, err
 	}
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	var back undo
 	defer func() { err = a.finish("create network "+create.Name, &back, err) }()
@@ -110,7 +110,7 @@ func (a *Agent) setBridge(network string, ifindex int) {
 // RemoveNetwork removes a network that nothing is attached to, and its bridge. One
 // that was there before it is left with what it had then.
 func (a *Agent) RemoveNetwork(_ context.Context, name string) error {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	n, err := a.findNetwork(name)
 	if err != nil {

@@ -60,7 +60,7 @@ func attachedTo(sb store.Sandbox, network string) (netip.Addr, bool) {
 
 // Publish leads host ports to a sandbox's ports: all that are asked for, or none.
 func (a *Agent) Publish(_ context.Context, create api.PublishCreate) (_ api.Publish, err error) {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	var back undo
 	defer func() { err = a.finish("publish "+create.Spec.String(), &back, err) }()

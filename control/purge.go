@@ -27,7 +27,7 @@ func (a *Agent) Purge(_ context.Context, purge api.Purge) error {
 	a.stopping.Store(true)
 	a.ready.Store(false)
 	a.closed = true
-	a.lane.close()
+	a.gate.close()
 	err := a.programs.Close()
 	err = errors.Join(err, purger{a.opt, a.links, a.endProcesses, a.purgePrograms}.run(a.want, a.store))
 	a.purged <- purge.All

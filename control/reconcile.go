@@ -1,6 +1,7 @@
 package control
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -50,18 +51,19 @@ type pass struct {
 // state. What cannot be repaired is a problem that status shows, and is tried
 // again next time.
 func (a *Agent) reconcile() {
+	began := time.Now()
+	p := &pass{Agent: a, first: !a.ready.Load()}
+	early := p.observePublishes()
 	a.ops.Lock()
 	defer a.ops.Unlock()
 	if a.closed {
 		return
 	}
-	began := time.Now()
-	p := &pass{Agent: a, first: !a.ready.Load()}
 	if len(a.adopted.problems) > 0 {
 		a.adopt() // what was in the way may have gone
 	}
 	whole, err := p.observe()
-	if err != nil {
+	if err := errors.Join(early, err); err != nil {
 		p.fail("read the kernel's state", err)
 	} else if !whole || !p.repair() {
 		a.wake()
@@ -96,7 +98,7 @@ func (p *pass) repair() (whole bool) {
 const mostPatience = time.Second
 
 // givesWay says whether a reconcile is to stop for what cannot wait, such as a port
-// that Docker has just published: its clients come at once. What has been done stays
+// that has just been published: its clients come at once. What has been done stays
 // right, and the rest is for the next one.
 func (p *pass) givesWay() bool {
 	switch {
@@ -108,7 +110,7 @@ func (p *pass) givesWay() bool {
 	return time.Since(p.gaveWay) < mostPatience
 }
 
-// hurry takes a.ops, before a reconcile is done.
+// hurry takes a.ops, before a reconcile is done: somebody waits for the operation.
 func (a *Agent) hurry() {
 	a.urgent.Add(1)
 	defer a.urgent.Add(-1)
@@ -193,7 +195,17 @@ func (p *pass) observeMaps() error {
 	for _, n := range networks {
 		p.have.networks[n.Index] = n
 	}
-	p.have.publishes, err = p.fwd.Publishes()
+	return nil
+}
+
+// observePublishes reads what the datapath publishes. With 100,000 ports that takes
+// longer than an operation may wait, so it is done before Agent.ops is held: published
+// sees to what operations have changed since.
+func (p *pass) observePublishes() (err error) {
+	defer p.gate.leave()
+	if p.gate.enter() {
+		p.have.publishes, err = p.fwd.Publishes()
+	}
 	return err
 }
 

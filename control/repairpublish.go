@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/ebnet/ebnet/control/netdev"
@@ -26,7 +27,11 @@ func (p *pass) published() {
 			p.problem(fmt.Sprintf("%s is published, but the host does not own %s", hostSide(pub), h))
 		}
 	}
-	add, remove, slots := diffPublishes(p.have.publishes, want)
+	add, remove, slots, err := p.diffPublished(want)
+	if err != nil {
+		p.fail("read what is published", err)
+		return
+	}
 	for _, entry := range remove {
 		if err := p.fwd.Unpublish(entry); err != nil {
 			p.fail("unpublish "+entry.String(), err)
@@ -61,6 +66,32 @@ func (p *pass) published() {
 	if changed {
 		p.repaired("sysctl", "ip_local_reserved_ports")
 	}
+}
+
+// diffPublished is diffPublishes as of now. What was read before Agent.ops was held may
+// be older than the last operation: all that differs from what is wanted, or from what
+// operations have noted, is read again.
+func (p *pass) diffPublished(want map[store.PublishKey]datapath.Publish) (
+	add []store.PublishKey, remove []datapath.Publish, slots map[store.PublishKey]uint32, err error,
+) {
+	add, remove, slots = diffPublishes(p.have.publishes, want)
+	if p.first { // there has been no operation
+		return add, remove, slots, nil
+	}
+	for key, slot := range slots {
+		if p.live.publishes[key] != slot {
+			add = append(add, key)
+			delete(slots, key)
+		}
+	}
+	doubtful := map[store.PublishKey]datapath.Publish{}
+	for _, key := range add {
+		doubtful[key] = want[key]
+	}
+	now, err := p.fwd.PublishesAt(slices.AppendSeq(remove, maps.Values(doubtful)))
+	add, remove, sure := diffPublishes(now, doubtful)
+	maps.Copy(slots, sure)
+	return add, remove, slots, err
 }
 
 // localPorts tells when what is published leaves the host too few ports for its own

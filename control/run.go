@@ -140,7 +140,7 @@ func (a *Agent) shut() error {
 		return nil
 	}
 	a.closed = true
-	a.lane.close()
+	a.gate.close()
 	return errors.Join(a.save(), a.programs.Close())
 }
 
@@ -245,13 +245,19 @@ func (a *Agent) sweep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		a.ops.Lock()
-		if !a.closed {
-			if _, err := a.fwd.Sweep(); err != nil {
-				a.log.Error("flows not aged", "error", err)
-			}
-		}
-		a.ops.Unlock()
+		a.age()
+	}
+}
+
+// age ends the flows that have aged. A million of them take longer than an operation
+// may wait, so Agent.ops is not held.
+func (a *Agent) age() {
+	defer a.gate.leave()
+	if !a.gate.enter() {
+		return
+	}
+	if _, err := a.fwd.Sweep(); err != nil {
+		a.log.Error("flows not aged", "error", err)
 	}
 }
 

@@ -59,7 +59,7 @@ func (a *Agent) describeSandbox(sb store.Sandbox, published []store.Publish) api
 // CreateSandbox makes a sandbox with its attachments and published ports, or
 // nothing at all.
 func (a *Agent) CreateSandbox(ctx context.Context, create api.SandboxCreate) (_ api.Sandbox, err error) {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	var back undo
 	defer func() { err = a.finish("create sandbox "+create.Name, &back, err) }()

@@ -10,7 +10,7 @@ import (
 // RemoveSandbox ends what is published to a sandbox, its processes and flows,
 // and removes it.
 func (a *Agent) RemoveSandbox(_ context.Context, name string) error {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	sb, err := a.findSandbox(name)
 	if err != nil {

@@ -95,7 +95,7 @@ func (d desired) publishList() []store.Publish {
 }
 
 func sortPublishes(ps []store.Publish) {
-	slices.SortFunc(ps, func(a, b store.Publish) int { return cmp.Compare(a.Key().String(), b.Key().String()) })
+	slices.SortFunc(ps, func(a, b store.Publish) int { return a.Key().Compare(b.Key()) })
 }
 
 // change is what one transaction puts into the desired state and takes out.

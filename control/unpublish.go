@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -16,7 +18,7 @@ import (
 // Unpublish ends what is published at the host ports: new connections at once,
 // and the flows there are. It says what that was.
 func (a *Agent) Unpublish(_ context.Context, spec api.HostSpec) ([]api.Publish, error) {
-	a.ops.Lock()
+	a.hurry()
 	defer a.ops.Unlock()
 	found, err := a.selectPublishes(spec)
 	for _, p := range found {
@@ -56,7 +58,7 @@ func (a *Agent) unpublish(p store.Publish, sb store.Sandbox) error {
 
 // selectPublishes finds what is published at exactly the ports of a spec.
 func (a *Agent) selectPublishes(spec api.HostSpec) ([]store.Publish, error) {
-	return selectPublishes(a.want.publishList(), spec, a.opt.HostIP, a.isByDefault)
+	return selectPublishes(maps.Values(a.want.publishes), spec, a.opt.HostIP, a.isByDefault)
 }
 
 // isByDefault says whether a publish is on the address that those on its network have
@@ -70,9 +72,9 @@ func (a *Agent) isByDefault(p store.Publish) bool {
 // on all addresses, or else those on the address that publishes have by default,
 // or, where there are no others, on that which they have on their networks: a
 // person who names no other means no other.
-func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Addr, onNetwork func(store.Publish) bool) ([]store.Publish, error) {
+func selectPublishes(all iter.Seq[store.Publish], spec api.HostSpec, byDefault netip.Addr, onNetwork func(store.Publish) bool) ([]store.Publish, error) {
 	byHost := map[netip.Addr][]store.Publish{}
-	for _, p := range all {
+	for p := range all {
 		if p.Proto != spec.Proto || p.HostPortEnd < spec.HostPort || p.HostPort > spec.HostPortEnd {
 			continue
 		}
@@ -80,6 +82,9 @@ func selectPublishes(all []store.Publish, spec api.HostSpec, byDefault netip.Add
 			continue
 		}
 		byHost[p.HostIP] = append(byHost[p.HostIP], p)
+	}
+	for _, found := range byHost {
+		sortPublishes(found)
 	}
 	if spec.HostIP.IsValid() {
 		byDefault = spec.HostIP.Unmap()

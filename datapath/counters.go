@@ -188,18 +188,18 @@ func (d *Datapath) FlowStats() (FlowStats, error) {
 	ports := map[port]struct{}{}
 	var present uint64
 	for _, m := range []*ebpf.Map{d.maps.Flows, d.maps.FlowsNew} {
-		for h, err := range halves(m) {
+		for h, err := range elements[bpf.EbnetTuple, bpf.EbnetFlow](m) {
 			if err != nil {
 				return FlowStats{}, err
 			}
-			if h.flow.Flags&initiator == 0 {
+			if h.val.Flags&initiator == 0 {
 				continue
 			}
 			present++
 			proto := Proto(h.key.Proto)
 			s.ByProto[proto]++
-			if FlowKind(h.flow.Kind) == KindMasquerade {
-				ports[port{AddrProto{fromAddr(h.flow.Nat.Src), proto}, fromPort(h.flow.Nat.Sport)}] = struct{}{}
+			if FlowKind(h.val.Kind) == KindMasquerade {
+				ports[port{AddrProto{fromAddr(h.val.Nat.Src), proto}, fromPort(h.val.Nat.Sport)}] = struct{}{}
 			}
 		}
 	}

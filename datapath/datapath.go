@@ -8,6 +8,7 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"net/netip"
 	"sync"
@@ -38,6 +39,8 @@ type Datapath struct {
 	lists     slots                     // of sources
 	prefixes  map[uint32][]netip.Prefix // what a list lets in, in order
 	bits      endpointBits
+
+	sweeping sync.Mutex // one at a time: each counts what it leaves
 }
 
 // Open takes the maps, which may be in use already, and the program that
@@ -103,19 +106,45 @@ func (s *slots) allocate() (uint32, error) {
 	}
 }
 
-// entries collects a hash map, in no order.
+// element is one of a map's.
+type element[K, V any] struct {
+	key K
+	val V
+}
+
+// elements walks a map in batches, in no order. What comes or goes meanwhile may be
+// seen or not.
+func elements[K, V any](m *ebpf.Map) iter.Seq2[element[K, V], error] {
+	return func(yield func(element[K, V], error) bool) {
+		size := min(4096, m.MaxEntries())
+		keys, vals := make([]K, size), make([]V, size)
+		var cursor ebpf.MapBatchCursor
+		for {
+			n, err := m.BatchLookup(&cursor, keys, vals, nil)
+			for i := range n {
+				if !yield(element[K, V]{keys[i], vals[i]}, nil) {
+					return
+				}
+			}
+			if errors.Is(err, ebpf.ErrKeyNotExist) {
+				return
+			}
+			if err != nil {
+				yield(element[K, V]{}, fmt.Errorf("read map %s: %w", mapName(m), err))
+				return
+			}
+		}
+	}
+}
+
+// entries collects a map.
 func entries[K comparable, V any](m *ebpf.Map) (map[K]V, error) {
 	out := map[K]V{}
-	var (
-		k K
-		v V
-	)
-	it := m.Iterate()
-	for it.Next(&k, &v) {
-		out[k] = v
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("read map %s: %w", mapName(m), err)
+	for e, err := range elements[K, V](m) {
+		if err != nil {
+			return nil, err
+		}
+		out[e.key] = e.val
 	}
 	return out, nil
 }

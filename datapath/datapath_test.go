@@ -121,6 +121,40 @@ func TestPublishLastPort(t *testing.T) {
 	check(t, d.Unpublish(p))
 }
 
+// More ports than are read at once, of two publishes side by side, and a look at some.
+func TestManyPublishesReadBack(t *testing.T) {
+	d, _ := open(t)
+	a := datapath.Publish{
+		Proto: datapath.TCP, Host: ip("192.0.2.1"), HostPort: 10000, HostPortEnd: 19999, Target: ip("172.18.0.2"), Port: 20000,
+	}
+	a, err := d.Publish(a, nil)
+	check(t, err)
+	b := a
+	b.HostPort, b.HostPortEnd, b.Port, b.Held = 20000, 20000, 80, true
+	b, err = d.Publish(b, nil)
+	check(t, err)
+	got, err := d.Publishes()
+	check(t, err)
+	if len(got) != 2 || got[0] != a || got[1] != b {
+		t.Errorf("read back %v, want %v and %v", got, a, b)
+	}
+	torn, other, wide := a, a, a
+	torn.HostPort, torn.HostPortEnd = 10010, 10010
+	check(t, d.Unpublish(torn))
+	torn.HostPort, torn.HostPortEnd = 10009, 10011
+	wide.HostPort, wide.HostPortEnd = 19999, 20000
+	other.Host = ip("0.0.0.0")
+	at, err := d.PublishesAt([]datapath.Publish{torn, wide, wide, other})
+	check(t, err)
+	want := []datapath.Publish{torn, torn, wide, b}
+	want[0].HostPortEnd, want[0].Port = 10009, 20009
+	want[1].HostPort, want[1].Port = 10011, 20011
+	want[2].HostPortEnd, want[2].Port = 19999, 29999
+	if !slices.Equal(at, want) {
+		t.Errorf("looked at\n%+v, want\n%+v", at, want)
+	}
+}
+
 func TestEndpointsReadBack(t *testing.T) {
 	d, objs := open(t)
 	a, err := d.PutEndpoint(datapath.Endpoint{Ifindex: 11, Addr4: ip("172.18.0.2"), Network: 1})

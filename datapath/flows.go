@@ -1,7 +1,6 @@
 package datapath
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"net/netip"
@@ -41,8 +40,8 @@ func (d *Datapath) Flows() iter.Seq2[Flow, error] {
 		}
 		now := tickNow()
 		for _, m := range []*ebpf.Map{d.maps.Flows, d.maps.FlowsNew} {
-			for half, err := range halves(m) {
-				if err == nil && (half.flow.Flags&initiator == 0 || !alive.has(half.flow)) {
+			for half, err := range elements[bpf.EbnetTuple, bpf.EbnetFlow](m) {
+				if err == nil && (half.val.Flags&initiator == 0 || !alive.has(half.val)) {
 					continue
 				}
 				if !yield(d.describe(m, half, now), err) || err != nil {
@@ -54,7 +53,7 @@ func (d *Datapath) Flows() iter.Seq2[Flow, error] {
 }
 
 func (d *Datapath) describe(m *ebpf.Map, h half, now uint32) Flow {
-	f := h.flow
+	f := h.val
 	idle := since(f.Seen, now)
 	packets, bytes := f.Packets, f.Bytes
 	var back bpf.EbnetFlow
@@ -93,33 +92,7 @@ func since(then, now uint32) time.Duration {
 }
 
 // half is one element of a flow table.
-type half struct {
-	key  bpf.EbnetTuple
-	flow bpf.EbnetFlow
-}
-
-// halves walks a flow table in batches.
-func halves(m *ebpf.Map) iter.Seq2[half, error] {
-	return func(yield func(half, error) bool) {
-		keys, vals := make([]bpf.EbnetTuple, 4096), make([]bpf.EbnetFlow, 4096)
-		var cursor ebpf.MapBatchCursor
-		for {
-			n, err := m.BatchLookup(&cursor, keys, vals, nil)
-			for i := range n {
-				if !yield(half{keys[i], vals[i]}, nil) {
-					return
-				}
-			}
-			if errors.Is(err, ebpf.ErrKeyNotExist) {
-				return
-			}
-			if err != nil {
-				yield(half{}, fmt.Errorf("read map %s: %w", mapName(m), err))
-				return
-			}
-		}
-	}
-}
+type half = element[bpf.EbnetTuple, bpf.EbnetFlow]
 
 // lives holds the generations of this moment.
 type lives struct {
@@ -199,6 +172,8 @@ func (d *Datapath) EndAllFlows() (int, error) {
 
 // runSweep walks the flow tables inside the kernel.
 func (d *Datapath) runSweep(in bpf.EbnetSweep) (Swept, error) {
+	d.sweeping.Lock()
+	defer d.sweeping.Unlock()
 	_, err := d.sweep.Run(&ebpf.RunOptions{Context: &in, ContextOut: &in})
 	if err != nil {
 		return Swept{}, fmt.Errorf("sweep flows: %w", err)

@@ -44,16 +44,16 @@ func (d *Datapath) DeleteNetwork(index uint16) error {
 // Networks lists what the programs know, by index.
 func (d *Datapath) Networks() ([]Network, error) {
 	var out []Network
-	for i := range d.maps.Networks.MaxEntries() {
-		var raw bpf.EbnetNetwork
-		if err := d.maps.Networks.Lookup(i, &raw); err != nil {
-			return nil, fmt.Errorf("read network %d: %w", i, err)
+	for e, err := range elements[uint32, bpf.EbnetNetwork](d.maps.Networks) {
+		if err != nil {
+			return nil, err
 		}
+		raw := e.val
 		if raw.Bridge == 0 {
 			continue
 		}
 		n := Network{
-			Index: uint16(i), Bridge: raw.Bridge,
+			Index: uint16(e.key), Bridge: raw.Bridge,
 			Gateway4: fromAddr(raw.Gateway4), Gateway6: fromAddr(raw.Gateway6),
 		}
 		for _, f := range networkFlags(&n) {

@@ -157,40 +157,77 @@ func (d *Datapath) endPublish(slot uint32) error {
 	return d.maps.PublishSlots.Put(slot, life)
 }
 
-// Publishes lists what the programs know, ports of one publish joined again.
+// Publishes lists what the programs know, ports of one publish joined again. With many
+// ports that takes a while, and holds up nobody: of what is published or ended
+// meanwhile all may be seen, a part or nothing.
 func (d *Datapath) Publishes() ([]Publish, error) {
-	all, err := entries[bpf.EbnetPublishKey, bpf.EbnetPublish](d.maps.Publishes)
-	if err != nil {
-		return nil, err
-	}
-	ports := make([]Publish, 0, len(all))
-	for k, v := range all {
-		port, host := fromPort(k.Port), fromAddr(k.Addr)
-		if !host.IsValid() {
-			host = netip.IPv6Unspecified() // here all zero does not mean none
+	var ports []onePort
+	for port, err := range elements[bpf.EbnetPublishKey, bpf.EbnetPublish](d.maps.Publishes) {
+		if err != nil {
+			return nil, err
 		}
-		ports = append(ports, Publish{
-			Slot: v.Slot, Proto: Proto(k.Proto), Host: host,
-			HostPort: port, HostPortEnd: port, Target: fromAddr(v.Addr), Port: fromPort(v.Port), Held: held(v),
-		})
+		if len(ports) == cap(ports) {
+			ports = slices.Grow(ports, max(1024, len(ports))) // append would make five times the garbage
+		}
+		ports = append(ports, port)
 	}
-	slices.SortFunc(ports, func(a, b Publish) int {
-		return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.HostPort, b.HostPort))
-	})
 	return joinPorts(ports), nil
 }
 
+// PublishesAt is Publishes for the host ports of some publishes alone, whoever has them.
+func (d *Datapath) PublishesAt(places []Publish) ([]Publish, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	seen := map[bpf.EbnetPublishKey]bool{}
+	var ports []onePort
+	for _, p := range places {
+		for port := int(p.HostPort); port <= int(p.HostPortEnd); port++ {
+			key := p.key(uint16(port))
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			var val bpf.EbnetPublish
+			err := d.maps.Publishes.Lookup(key, &val)
+			if err == nil {
+				ports = append(ports, onePort{key, val})
+			} else if !errors.Is(err, ebpf.ErrKeyNotExist) {
+				return nil, fmt.Errorf("look up %s: %w", p, err)
+			}
+		}
+	}
+	return joinPorts(ports), nil
+}
+
+// onePort is what the programs know of a port.
+type onePort = element[bpf.EbnetPublishKey, bpf.EbnetPublish]
+
 // joinPorts makes ranges of neighbouring ports of one slot.
-func joinPorts(ports []Publish) []Publish {
+func joinPorts(ports []onePort) []Publish {
+	order := func(p onePort) uint64 { return uint64(p.val.Slot)<<16 | uint64(fromPort(p.key.Port)) }
+	slices.SortFunc(ports, func(a, b onePort) int { return cmp.Compare(order(a), order(b)) })
 	var out []Publish
 	for _, p := range ports {
-		if n := len(out); n > 0 && out[n-1].Slot == p.Slot && out[n-1].HostPortEnd+1 == p.HostPort {
-			out[n-1].HostPortEnd = p.HostPort
+		port := fromPort(p.key.Port)
+		if n := len(out); n > 0 && out[n-1].Slot == p.val.Slot && out[n-1].HostPortEnd+1 == port {
+			out[n-1].HostPortEnd = port
 			continue
 		}
-		out = append(out, p)
+		out = append(out, firstPort(p))
 	}
 	return out
+}
+
+// firstPort is a publish of one port, which others may follow.
+func firstPort(p onePort) Publish {
+	port, host := fromPort(p.key.Port), fromAddr(p.key.Addr)
+	if !host.IsValid() {
+		host = netip.IPv6Unspecified() // here all zero does not mean none
+	}
+	return Publish{
+		Slot: p.val.Slot, Proto: Proto(p.key.Proto), Host: host, HostPort: port, HostPortEnd: port,
+		Target: fromAddr(p.val.Addr), Port: fromPort(p.val.Port), Held: held(p.val),
+	}
 }
 
 func (p Publish) key(port uint16) bpf.EbnetPublishKey {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -144,6 +145,11 @@ func (p Publish) Key() PublishKey {
 // String sorts by port number within a protocol and an address.
 func (k PublishKey) String() string {
 	return fmt.Sprintf("%s/%s/%05d", k.Proto, k.HostIP, k.HostPort)
+}
+
+// Compare orders keys by protocol, address and port.
+func (k PublishKey) Compare(o PublishKey) int {
+	return cmp.Or(cmp.Compare(k.Proto, o.Proto), k.HostIP.Compare(o.HostIP), cmp.Compare(k.HostPort, o.HostPort))
 }
 
 // NewID returns 32 random bytes as 64 hex digits.
