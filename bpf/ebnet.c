@@ -89,11 +89,17 @@ int ebnet_to_ext(struct __sk_buff *skb)
 	int name(struct bpf_sock_addr *ctx)                                                        \
 	{                                                                                          \
 		struct peer peer = peer_##family(ctx);                                             \
+		enum send_verdict verdict;                                                         \
                                                                                                    \
-		if (sock_is_hosts(bpf_get_netns_cookie(ctx)) &&                                    \
-		    go_to_container(bpf_get_socket_cookie(ctx), &peer, across))                    \
+		if (!sock_is_hosts(bpf_get_netns_cookie(ctx)))                                     \
+			return 1;                                                                  \
+		verdict = go_to_container(bpf_get_socket_cookie(ctx), &peer, across);              \
+		if (verdict == GOES)                                                               \
 			set_peer_##family(ctx, &peer);                                             \
-		return 1;                                                                          \
+		if (verdict != REFUSED)                                                            \
+			return 1;                                                                  \
+		bpf_set_retval(-ECONNREFUSED);                                                     \
+		return 0;                                                                          \
 	}
 
 /* Both families' calls that tell who the peer is. */

@@ -366,6 +366,7 @@ const (
 	EbnetProgEbnetSweep    = "ebnet_sweep"
 	EbnetProgEbnetToBr     = "ebnet_to_br"
 	EbnetProgEbnetToExt    = "ebnet_to_ext"
+	EbnetVarCfgMaxHalfOpen = "cfg_max_half_open"
 	EbnetVarCfgNetnsCookie = "cfg_netns_cookie"
 	EbnetVarGoTypes        = "go_types"
 )
@@ -465,6 +466,7 @@ type EbnetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type EbnetVariableSpecs struct {
+	CfgMaxHalfOpen *ebpf.VariableSpec `ebpf:"cfg_max_half_open"`
 	CfgNetnsCookie *ebpf.VariableSpec `ebpf:"cfg_netns_cookie"`
 	GoTypes        *ebpf.VariableSpec `ebpf:"go_types"`
 }
@@ -550,6 +552,7 @@ func (m *EbnetMaps) Close() error {
 //
 // It can be passed to LoadEbnetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type EbnetVariables struct {
+	CfgMaxHalfOpen *ebpf.Variable `ebpf:"cfg_max_half_open"`
 	CfgNetnsCookie *ebpf.Variable `ebpf:"cfg_netns_cookie"`
 	GoTypes        *ebpf.Variable `ebpf:"go_types"`
 }

@@ -12,6 +12,7 @@ import (
 // sizes, and, as equal sizes may hide other fields, the types of its key and
 // value. It wraps ErrLayout and says what differs.
 func checkLayout(want *ebpf.MapSpec, have *ebpf.Map) error {
+	keepSize(want, have)
 	if err := want.Compatible(have); err != nil {
 		return fmt.Errorf("%w: %w", ErrLayout, err)
 	}

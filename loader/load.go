@@ -15,7 +15,7 @@ import (
 // load loads the programs onto the pinned maps and makes and pins the maps that
 // are not there yet. Pinning comes last: programs that the kernel refuses leave
 // no pin behind.
-func load(ls *links, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) {
+func load(ls *links, c Config) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) {
 	dir := ls.dir
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return nil, nil, fmt.Errorf("raise memory limit: %w", err)
@@ -24,8 +24,11 @@ func load(ls *links, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) 
 	if err != nil {
 		return nil, nil, fmt.Errorf("read programs: %w", err)
 	}
-	if err := spec.Variables[bpf.EbnetVarCfgNetnsCookie].Set(cookie); err != nil {
+	if err := spec.Variables[bpf.EbnetVarCfgNetnsCookie].Set(c.NetnsCookie); err != nil {
 		return nil, nil, fmt.Errorf("set namespace cookie: %w", err)
+	}
+	if err := scale(spec, c.Memory); err != nil {
+		return nil, nil, err
 	}
 	pinned, err := pinnedMaps(dir, spec)
 	if err != nil {
@@ -33,6 +36,9 @@ func load(ls *links, cookie uint64) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) 
 	}
 	defer closeMaps(pinned)
 	if err := addLost(ls, spec, pinned); err != nil {
+		return nil, nil, err
+	}
+	if err := limitHalfOpen(spec); err != nil {
 		return nil, nil, err
 	}
 

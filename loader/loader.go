@@ -38,6 +38,7 @@ type Config struct {
 	NetnsCookie uint64 // the namespace whose sockets the cgroup programs serve
 	Attach      Mode   // how programs get onto devices
 	CgroupPath  string // cgroup whose sockets are hooked; empty for CgroupRoot()
+	Memory      uint64 // bytes that the tables' sizes follow; 0 for the machine's
 }
 
 // Loader holds the loaded programs and maps. Its methods may be called
@@ -112,7 +113,7 @@ func Open(c Config) (_ *Loader, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt: %w", err)
 	}
-	if l.maps, l.programs, err = load(l.links, c.NetnsCookie); err != nil {
+	if l.maps, l.programs, err = load(l.links, c); err != nil {
 		return nil, err
 	}
 	if err := dir.mark(c.NetnsCookie); err != nil {

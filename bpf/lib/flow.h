@@ -18,6 +18,9 @@
 
 #define STATE_CLOSING (STATE_FINS | STATE_RST)
 
+/* Half-open flows that may be in flows. Set by the loader. */
+volatile const __u32 cfg_max_half_open = MAX_HALF_OPEN;
+
 static __always_inline __u32 now_ticks(void)
 {
 	return bpf_ktime_get_coarse_ns() >> TICK_SHIFT;
@@ -51,7 +54,7 @@ static __always_inline bool half_open_room(void)
 {
 	struct half_open *h = half_open_get();
 
-	if (!h || h->count >= MAX_HALF_OPEN)
+	if (!h || h->count >= cfg_max_half_open)
 		return false;
 	__sync_fetch_and_add(&h->count, 1);
 	return true;

@@ -10,7 +10,20 @@ struct peer {
 	struct addr addr;
 	__be16 port;
 	__u8 proto;
+	bool from_loopback; /* the socket is bound to a loopback address */
 };
+
+static __always_inline bool bound_to_loopback(const struct bpf_sock *sk)
+{
+	struct addr a;
+
+	if (!sk)
+		return false;
+	a = sk->family == AF_INET ? addr_v4(sk->src_ip4)
+				  : (struct addr){ { sk->src_ip6[0], sk->src_ip6[1], sk->src_ip6[2],
+						     sk->src_ip6[3] } };
+	return addr_is_loopback(&a);
+}
 
 /* The families' fields of a socket call, as one address. */
 static __always_inline struct peer peer_v4(const struct bpf_sock_addr *ctx)
@@ -19,6 +32,7 @@ static __always_inline struct peer peer_v4(const struct bpf_sock_addr *ctx)
 		.addr = addr_v4(ctx->user_ip4),
 		.port = (__be16)ctx->user_port,
 		.proto = ctx->protocol,
+		.from_loopback = bound_to_loopback(ctx->sk),
 	};
 }
 
@@ -29,6 +43,7 @@ static __always_inline struct peer peer_v6(const struct bpf_sock_addr *ctx)
 			    ctx->user_ip6[3] } },
 		.port = (__be16)ctx->user_port,
 		.proto = ctx->protocol,
+		.from_loopback = bound_to_loopback(ctx->sk),
 	};
 }
 
@@ -80,12 +95,21 @@ static __always_inline void forget_origin(__u64 cookie, const struct peer *peer)
 		bpf_map_delete_elem(&origins, &key);
 }
 
+/* What becomes of a call that names a peer. */
+enum send_verdict {
+	STAYS,
+	GOES, /* to a container */
+	REFUSED,
+};
+
 /*
- * Turns a published port of this host into the container's. Returns false where
- * it is none, or where the call may not change families: the kernel refuses an
- * IPv6 datagram that becomes an IPv4 one on its way.
+ * Turns a published port of this host into the container's. It is left where
+ * the call may not change families: the kernel refuses an IPv6 datagram that
+ * becomes an IPv4 one on its way. No container would believe a packet from a
+ * loopback address: a socket that is bound to one is told at once.
  */
-static __always_inline bool go_to_container(__u64 cookie, struct peer *peer, bool across_families)
+static __always_inline enum send_verdict go_to_container(__u64 cookie, struct peer *peer,
+							 bool across_families)
 {
 	struct publish *pub = NULL;
 	struct peer asked = *peer;
@@ -94,12 +118,14 @@ static __always_inline bool go_to_container(__u64 cookie, struct peer *peer, boo
 		pub = publish_lookup(&peer->addr, peer->port, peer->proto);
 	if (!pub || (!across_families && addr_is_v4(&peer->addr) != addr_is_v4(&pub->addr))) {
 		forget_origin(cookie, peer);
-		return false;
+		return STAYS;
 	}
+	if (peer->from_loopback)
+		return REFUSED;
 	peer->addr = pub->addr;
 	peer->port = pub->port;
 	remember_origin(cookie, peer, &asked);
-	return true;
+	return GOES;
 }
 
 /* Turns the container's address back into the one that was asked. */

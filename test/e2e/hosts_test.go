@@ -1,9 +1,12 @@
 package e2e
 
 import (
+	"errors"
 	"net"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ebnet/ebnet/test/lab"
 )
@@ -48,6 +51,31 @@ func twoHosts(t *testing.T, flags ...string) {
 	agents[0].Purge()
 	if reply, err := hosts[0].Ask("tcp", addrs[1]+":8080"); err != nil || reply.Server != "one" {
 		t.Errorf("after the other agent's purge: %+v, %v", reply, err)
+	}
+}
+
+// A socket that is bound to a loopback address cannot reach a sandbox, which would believe
+// no packet of it. It is told so at once; others of the same host are led there.
+func TestLoopbackSource(t *testing.T) {
+	w := newWorld(t)
+	s := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp")
+	s.AnswerTCP("a", ":7000")
+	s.AnswerUDP("a", ":7000")
+	for _, network := range []string{"tcp", "udp"} {
+		for _, local := range []string{"127.0.0.1:0", "127.0.0.5:0"} {
+			for _, remote := range []string{"127.0.0.1:8080", hostIP + ":8080"} {
+				conn, err := w.host.Dial(network, local, remote)
+				if !errors.Is(err, unix.ECONNREFUSED) {
+					t.Errorf("%s from %s to %s: %v, want it refused", network, local, remote, err)
+				}
+				if err == nil {
+					conn.Close()
+				}
+			}
+		}
+		if _, err := w.host.Ask(network, "127.0.0.1:8080"); err != nil {
+			t.Errorf("%s: %v", network, err)
+		}
 	}
 }
 
