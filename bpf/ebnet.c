@@ -52,7 +52,7 @@ int ebnet_to_br(struct __sk_buff *skb)
 
 	if (!skb->ingress_ifindex || parse(skb, &p) != PARSED)
 		return PASS;
-	return verdict(&p, DIR_INGRESS, to_bridge(&p));
+	return verdict(&p, DIR_INGRESS, to_bridge(skb, &p));
 }
 
 /* tc ingress of an uplink: the outside world talks to us. */
@@ -72,16 +72,19 @@ int ebnet_from_ext(struct __sk_buff *skb)
 
 /*
  * tc egress of an uplink: the host's own packets leave, and keep clear of
- * containers' flows. What came in by another device is not the host's own.
+ * containers' flows. What came in by another device is not the host's own, but may be
+ * what a container's flow has handed to the kernel.
  */
 SEC("tc")
 int ebnet_to_ext(struct __sk_buff *skb)
 {
 	struct pkt p = {};
 
-	if (skb->ingress_ifindex || parse(skb, &p) != PARSED)
+	if (skb->ingress_ifindex && !was_handed_over(skb))
 		return PASS;
-	return verdict(&p, DIR_EGRESS, to_ext(skb, &p));
+	if (parse(skb, &p) != PARSED)
+		return PASS;
+	return verdict(&p, DIR_EGRESS, skb->ingress_ifindex ? forwarded(skb, &p) : to_ext(skb, &p));
 }
 
 /* Both families' calls that name a peer to send to; across: it may become one of the other family. */

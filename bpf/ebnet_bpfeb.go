@@ -29,6 +29,15 @@ type EbnetCounter struct {
 	Bytes   uint64
 }
 
+type EbnetDatagram struct {
+	_     structs.HostLayout
+	Src   EbnetAddr
+	Dst   EbnetAddr
+	Id    uint32
+	Proto uint8
+	Pad   [3]uint8
+}
+
 type EbnetDirection uint32
 
 const (
@@ -62,7 +71,8 @@ const (
 	EbnetDropReasonDROP_TTL         EbnetDropReason = 12
 	EbnetDropReasonDROP_REWRITE     EbnetDropReason = 13
 	EbnetDropReasonDROP_LEAK        EbnetDropReason = 14
-	EbnetDropReasonDROP_REASONS     EbnetDropReason = 15
+	EbnetDropReasonDROP_MTU         EbnetDropReason = 15
+	EbnetDropReasonDROP_REASONS     EbnetDropReason = 16
 )
 
 type EbnetEndpoint struct {
@@ -98,6 +108,16 @@ const (
 	EbnetEventEVENT_FLOW_ENDED     EbnetEvent = 3
 	EbnetEventEVENTS               EbnetEvent = 4
 )
+
+type EbnetFirstFragment struct {
+	_        structs.HostLayout
+	Sport    uint16
+	Dport    uint16
+	TcpFlags uint8
+	Ported   uint8
+	Pad      uint16
+	Seen     uint32
+}
 
 type EbnetFlow struct {
 	_           structs.HostLayout
@@ -167,6 +187,16 @@ type EbnetHalfOpen struct {
 	Spilled uint64
 }
 
+type EbnetHeldFragment struct {
+	_    structs.HostLayout
+	Of   EbnetDatagram
+	Lock uint32
+	Seen uint32
+	Len  uint32
+	Dir  uint32
+	Data [2048]uint8
+}
+
 type EbnetHostAddrFlag uint32
 
 const (
@@ -199,8 +229,7 @@ type EbnetNextHop struct {
 	Version  uint32
 	Gen      uint32
 	Deadline uint32
-	Header   [14]uint8
-	Pad      uint16
+	Header   [12]uint8
 }
 
 type EbnetOrigin struct {
@@ -278,6 +307,8 @@ type EbnetSettings struct {
 	PortMin        uint16
 	PortMax        uint16
 	FibIfindex     uint32
+	FibMac         [6]uint8
+	Pad            uint16
 }
 
 type EbnetSlot struct {
@@ -336,7 +367,9 @@ const (
 	EbnetMapFlows          = "flows"
 	EbnetMapFlowsCreated   = "flows_created"
 	EbnetMapFlowsNew       = "flows_new"
+	EbnetMapFragments      = "fragments"
 	EbnetMapHalfOpen       = "half_open"
+	EbnetMapHeld           = "held"
 	EbnetMapHostAddrs      = "host_addrs"
 	EbnetMapNetworks       = "networks"
 	EbnetMapNextHops       = "next_hops"
@@ -366,6 +399,7 @@ const (
 	EbnetProgEbnetSweep    = "ebnet_sweep"
 	EbnetProgEbnetToBr     = "ebnet_to_br"
 	EbnetProgEbnetToExt    = "ebnet_to_ext"
+	EbnetVarCfgCsumV6      = "cfg_csum_v6"
 	EbnetVarCfgMaxHalfOpen = "cfg_max_half_open"
 	EbnetVarCfgNetnsCookie = "cfg_netns_cookie"
 	EbnetVarGoTypes        = "go_types"
@@ -446,7 +480,9 @@ type EbnetMapSpecs struct {
 	Flows        *ebpf.MapSpec `ebpf:"flows"`
 	FlowsCreated *ebpf.MapSpec `ebpf:"flows_created"`
 	FlowsNew     *ebpf.MapSpec `ebpf:"flows_new"`
+	Fragments    *ebpf.MapSpec `ebpf:"fragments"`
 	HalfOpen     *ebpf.MapSpec `ebpf:"half_open"`
+	Held         *ebpf.MapSpec `ebpf:"held"`
 	HostAddrs    *ebpf.MapSpec `ebpf:"host_addrs"`
 	Networks     *ebpf.MapSpec `ebpf:"networks"`
 	NextHops     *ebpf.MapSpec `ebpf:"next_hops"`
@@ -466,6 +502,7 @@ type EbnetMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type EbnetVariableSpecs struct {
+	CfgCsumV6      *ebpf.VariableSpec `ebpf:"cfg_csum_v6"`
 	CfgMaxHalfOpen *ebpf.VariableSpec `ebpf:"cfg_max_half_open"`
 	CfgNetnsCookie *ebpf.VariableSpec `ebpf:"cfg_netns_cookie"`
 	GoTypes        *ebpf.VariableSpec `ebpf:"go_types"`
@@ -502,7 +539,9 @@ type EbnetMaps struct {
 	Flows        *ebpf.Map `ebpf:"flows"`
 	FlowsCreated *ebpf.Map `ebpf:"flows_created"`
 	FlowsNew     *ebpf.Map `ebpf:"flows_new"`
+	Fragments    *ebpf.Map `ebpf:"fragments"`
 	HalfOpen     *ebpf.Map `ebpf:"half_open"`
+	Held         *ebpf.Map `ebpf:"held"`
 	HostAddrs    *ebpf.Map `ebpf:"host_addrs"`
 	Networks     *ebpf.Map `ebpf:"networks"`
 	NextHops     *ebpf.Map `ebpf:"next_hops"`
@@ -531,7 +570,9 @@ func (m *EbnetMaps) Close() error {
 		m.Flows,
 		m.FlowsCreated,
 		m.FlowsNew,
+		m.Fragments,
 		m.HalfOpen,
+		m.Held,
 		m.HostAddrs,
 		m.Networks,
 		m.NextHops,
@@ -552,6 +593,7 @@ func (m *EbnetMaps) Close() error {
 //
 // It can be passed to LoadEbnetObjects or ebpf.CollectionSpec.LoadAndAssign.
 type EbnetVariables struct {
+	CfgCsumV6      *ebpf.Variable `ebpf:"cfg_csum_v6"`
 	CfgMaxHalfOpen *ebpf.Variable `ebpf:"cfg_max_half_open"`
 	CfgNetnsCookie *ebpf.Variable `ebpf:"cfg_netns_cookie"`
 	GoTypes        *ebpf.Variable `ebpf:"go_types"`

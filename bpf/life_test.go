@@ -117,73 +117,76 @@ func TestPromotion(t *testing.T) {
 // A half-open flow that ends makes room for another, and what was lost count of is
 // counted again by the sweep.
 func TestHalfOpenIsCounted(t *testing.T) {
-	h := newHost(t)
-	h.establish(addrA+":5000", hostIP+":5000", outside+":443")
-	for _, from := range []string{"5001", "5002"} {
-		h.open(h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":"+from, outside+":443", syn))
-	}
-	if n := h.halfOpen(100); n.Count != 2 {
-		t.Errorf("%+v half-open flows, want 2", n)
-	}
-	_, err := h.dp.Sweep()
-	h.check(err)
-	if n := h.halfOpen(2); n.Count != 2 {
-		t.Errorf("after a sweep: %+v half-open flows, want 2", n)
-	}
-	_, err = h.dp.EndAllFlows()
-	h.check(err)
-	if n := h.halfOpen(0); n.Count != 0 {
-		t.Errorf("after the end: %+v half-open flows, want 0", n)
-	}
+	overFamilies(t, func(t *testing.T, h *host) {
+		h.establish(addrA+":5000", hostIP+":5000", outside+":443")
+		for _, from := range []string{"5001", "5002"} {
+			h.open(h.objs.EbnetFromCtr, h.ctrA, tcpPacket(addrA+":"+from, outside+":443", syn))
+		}
+		if n := h.halfOpen(100); n.Count != 2 {
+			t.Errorf("%+v half-open flows, want 2", n)
+		}
+		_, err := h.dp.Sweep()
+		h.check(err)
+		if n := h.halfOpen(2); n.Count != 2 {
+			t.Errorf("after a sweep: %+v half-open flows, want 2", n)
+		}
+		_, err = h.dp.EndAllFlows()
+		h.check(err)
+		if n := h.halfOpen(0); n.Count != 0 {
+			t.Errorf("after the end: %+v half-open flows, want 0", n)
+		}
+	})
 }
 
 // A new connection over the five-tuple of one that has ended (RFC 6191) is a
 // new flow; over one that lives it is the old flow's packet.
 func TestTupleIsUsedAgain(t *testing.T) {
-	h := newHost(t)
-	client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
-	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
-	h.establish(client, port, server)
-	h.walk(step{"SYN into a living one", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
-	h.wantSizes("after a SYN into a living one", 2, 0)
-	h.walk(
-		step{"FIN", ctr, h.ctrA, tcpPacket(client, server, fin|ack), redirect, tcpPacket(port, server, 0), 0},
-		step{"its FIN", ext, h.ext, tcpPacket(server, port, fin|ack), redirect, tcpPacket(server, client, 0), 0},
-	)
-	h.establish(client, port, server)
-	h.wantSizes("after a second connection", 2, 0)
-	if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
-		t.Fatalf("flows %+v, want one, established", flows)
-	}
+	overFamilies(t, func(t *testing.T, h *host) {
+		client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
+		ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+		h.establish(client, port, server)
+		h.walk(step{"SYN into a living one", ctr, h.ctrA, tcpPacket(client, server, syn), redirect, tcpPacket(port, server, 0), 0})
+		h.wantSizes("after a SYN into a living one", 2, 0)
+		h.walk(
+			step{"FIN", ctr, h.ctrA, tcpPacket(client, server, fin|ack), redirect, tcpPacket(port, server, 0), 0},
+			step{"its FIN", ext, h.ext, tcpPacket(server, port, fin|ack), redirect, tcpPacket(server, client, 0), 0},
+		)
+		h.establish(client, port, server)
+		h.wantSizes("after a second connection", 2, 0)
+		if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
+			t.Fatalf("flows %+v, want one, established", flows)
+		}
+	})
 }
 
 // A connection that has ended is over for the next SYN's sake alone: where that is
 // refused, or finds its flow's other port taken, nothing of the old one is used.
 func TestReopenedElsewhere(t *testing.T) {
-	h := newHost(t)
-	p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
-	client, published, web := outside+":5000", hostIP+":8080", addrA+":80"
-	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
-	connect := []step{
-		{"SYN", ext, h.ext, tcpPacket(client, published, syn), redirect, tcpPacket(client, web, 0), 0},
-		{"SYN-ACK", ctr, h.ctrA, tcpPacket(web, client, syn|ack), redirect, tcpPacket(published, client, 0), 0},
-		{"ACK", ext, h.ext, tcpPacket(client, published, ack), redirect, tcpPacket(client, web, 0), 0},
-		{"FIN", ext, h.ext, tcpPacket(client, published, fin|ack), redirect, tcpPacket(client, web, 0), 0},
-		{"its FIN", ctr, h.ctrA, tcpPacket(web, client, fin|ack), redirect, tcpPacket(published, client, 0), 0},
-	}
-	h.walk(connect...)
-	h.check(h.dp.SetAllowed(p.Slot, []netip.Prefix{netip.MustParsePrefix("192.0.2.77/32")}))
-	h.walk(
-		step{"SYN, not allowed", ext, h.ext, tcpPacket(client, published, syn), shot, packet{}, datapath.DropNotAllowed},
-		step{"ACK of it", ext, h.ext, tcpPacket(client, published, ack), pass, packet{}, 0},
-	)
-	h.check(h.dp.SetAllowed(p.Slot, nil))
-	before := h.flows()[0]
-	h.walk(connect...)
-	h.wantSizes("after a second connection", 2, 0)
-	if f := h.flows()[0]; f.Packets != before.Packets {
-		t.Errorf("the second connection has %d packets, the first had %d", f.Packets, before.Packets)
-	}
+	overFamilies(t, func(t *testing.T, h *host) {
+		p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrA, 80)
+		client, published, web := outside+":5000", hostIP+":8080", addrA+":80"
+		ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+		connect := []step{
+			{"SYN", ext, h.ext, tcpPacket(client, published, syn), redirect, tcpPacket(client, web, 0), 0},
+			{"SYN-ACK", ctr, h.ctrA, tcpPacket(web, client, syn|ack), redirect, tcpPacket(published, client, 0), 0},
+			{"ACK", ext, h.ext, tcpPacket(client, published, ack), redirect, tcpPacket(client, web, 0), 0},
+			{"FIN", ext, h.ext, tcpPacket(client, published, fin|ack), redirect, tcpPacket(client, web, 0), 0},
+			{"its FIN", ctr, h.ctrA, tcpPacket(web, client, fin|ack), redirect, tcpPacket(published, client, 0), 0},
+		}
+		h.walk(connect...)
+		h.check(h.dp.SetAllowed(p.Slot, []netip.Prefix{netip.MustParsePrefix("192.0.2.77/32")}))
+		h.walk(
+			step{"SYN, not allowed", ext, h.ext, tcpPacket(client, published, syn), shot, packet{}, datapath.DropNotAllowed},
+			step{"ACK of it", ext, h.ext, tcpPacket(client, published, ack), pass, packet{}, 0},
+		)
+		h.check(h.dp.SetAllowed(p.Slot, nil))
+		before := h.flows()[0]
+		h.walk(connect...)
+		h.wantSizes("after a second connection", 2, 0)
+		if f := h.flows()[0]; f.Packets != before.Packets {
+			t.Errorf("the second connection has %d packets, the first had %d", f.Packets, before.Packets)
+		}
+	})
 }
 
 // Datagrams that nobody answers find their flow with the first look-up after a few, and
@@ -220,107 +223,111 @@ func TestOneWay(t *testing.T) {
 // An RST alone ends nothing: it may be a stranger's guess. Data afterwards show
 // that it was not believed.
 func TestRSTIsNotBelieved(t *testing.T) {
-	h := newHost(t)
-	client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
-	ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
-	h.establish(client, port, server)
-	h.walk(step{"RST", ext, h.ext, tcpPacket(server, port, rst), redirect, tcpPacket(server, client, 0), 0})
-	if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateClosing {
-		t.Fatalf("after RST: flows %+v, want one, closing", flows)
-	}
-	h.walk(step{"data", ctr, h.ctrA, tcpPacket(client, server, ack), redirect, tcpPacket(port, server, 0), 0})
-	if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
-		t.Fatalf("after data: flows %+v, want one, established", flows)
-	}
+	overFamilies(t, func(t *testing.T, h *host) {
+		client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
+		ctr, ext := h.objs.EbnetFromCtr, h.objs.EbnetFromExt
+		h.establish(client, port, server)
+		h.walk(step{"RST", ext, h.ext, tcpPacket(server, port, rst), redirect, tcpPacket(server, client, 0), 0})
+		if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateClosing {
+			t.Fatalf("after RST: flows %+v, want one, closing", flows)
+		}
+		h.walk(step{"data", ctr, h.ctrA, tcpPacket(client, server, ack), redirect, tcpPacket(port, server, 0), 0})
+		if flows := h.flows(); len(flows) != 1 || flows[0].State != datapath.StateEstablished {
+			t.Fatalf("after data: flows %+v, want one, established", flows)
+		}
+	})
 }
 
 // The table of half-open flows may evict one half: the other is of no use, and
 // the next packet of the initiator makes both anew.
 func TestEvictedHalf(t *testing.T) {
-	h := newHost(t)
-	client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
-	ctr := h.objs.EbnetFromCtr
-	again := step{"again", ctr, h.ctrA, udpPacket(client, server), redirect, udpPacket(port, server), 0}
-	for _, initiator := range []bool{true, false} {
-		h.walk(again)
-		var (
-			key bpf.EbnetTuple
-			val bpf.EbnetFlow
-		)
-		it := h.objs.FlowsNew.Iterate()
-		for it.Next(&key, &val) {
-			if (val.Flags&uint8(bpf.EbnetFlowFlagFLOW_INITIATOR) != 0) == initiator {
-				h.check(h.objs.FlowsNew.Delete(key))
-				break
+	overFamilies(t, func(t *testing.T, h *host) {
+		client, port, server := addrA+":5000", hostIP+":5000", outside+":443"
+		ctr := h.objs.EbnetFromCtr
+		again := step{"again", ctr, h.ctrA, udpPacket(client, server), redirect, udpPacket(port, server), 0}
+		for _, initiator := range []bool{true, false} {
+			h.walk(again)
+			var (
+				key bpf.EbnetTuple
+				val bpf.EbnetFlow
+			)
+			it := h.objs.FlowsNew.Iterate()
+			for it.Next(&key, &val) {
+				if (val.Flags&uint8(bpf.EbnetFlowFlagFLOW_INITIATOR) != 0) == initiator {
+					h.check(h.objs.FlowsNew.Delete(key))
+					break
+				}
 			}
+			h.age(2) // a half this old is not being made on another CPU
+			h.walk(again)
+			h.walk(step{
+				"answer", h.objs.EbnetFromExt, h.ext, udpPacket(server, port), redirect, udpPacket(server, client), 0,
+			})
+			_, err := h.dp.EndAllFlows()
+			h.check(err)
+			h.wantSizes("after the end", 0, 0)
 		}
-		h.age(2) // a half this old is not being made on another CPU
-		h.walk(again)
-		h.walk(step{
-			"answer", h.objs.EbnetFromExt, h.ext, udpPacket(server, port), redirect, udpPacket(server, client), 0,
-		})
-		_, err := h.dp.EndAllFlows()
-		h.check(err)
-		h.wantSizes("after the end", 0, 0)
-	}
+	})
 }
 
 // A flow whose container is gone holds its outside port no longer.
 func TestDeadFlowsFreeTheirPort(t *testing.T) {
-	h := newHost(t)
-	port, server := hostIP+":5000", outside+":443"
-	h.establish(addrA+":5000", port, server)
-	h.check(h.dp.DeleteEndpoint(uint32(h.ctrA.Index)))
-	h.walk(
-		step{"answer", h.objs.EbnetFromExt, h.ext, tcpPacket(server, port, ack), pass, packet{}, 0},
-		step{"SYN of another", h.objs.EbnetFromCtr, h.ctrB, tcpPacket(addrB+":5000", server, syn), redirect, tcpPacket(port, server, 0), 0},
-	)
+	overFamilies(t, func(t *testing.T, h *host) {
+		port, server := hostIP+":5000", outside+":443"
+		h.establish(addrA+":5000", port, server)
+		h.check(h.dp.DeleteEndpoint(uint32(h.ctrA.Index)))
+		h.walk(
+			step{"answer", h.objs.EbnetFromExt, h.ext, tcpPacket(server, port, ack), pass, packet{}, 0},
+			step{"SYN of another", h.objs.EbnetFromCtr, h.ctrB, tcpPacket(addrB+":5000", server, syn), redirect, tcpPacket(port, server, 0), 0},
+		)
+	})
 }
 
 func TestSweep(t *testing.T) {
-	h := newHost(t)
-	server := outside + ":443"
-	p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
-	h.establish(addrA+":5000", hostIP+":5000", server)
-	h.walk(
-		step{"UDP", h.objs.EbnetFromCtr, h.ctrA, udpPacket(addrA+":5001", server), redirect, udpPacket(hostIP+":5001", server), 0},
-		step{"SYN", h.objs.EbnetFromExt, h.ext, tcpPacket(outside+":9", hostIP+":8080", syn), redirect, tcpPacket(outside+":9", addrB+":80", 0), 0},
-	)
-	swept, err := h.dp.Sweep()
-	h.check(err)
-	if swept.Ended != 0 || swept.Visited != 6 {
-		t.Fatalf("sweep of fresh flows: %+v, want 6 visited, none ended", swept)
-	}
-	h.age(239) // less than UDP's 300 s
-	swept, err = h.dp.Sweep()
-	h.check(err)
-	if swept.Ended != 0 {
-		t.Fatalf("sweep at 239 s: %+v, want none ended", swept)
-	}
-	h.age(62)
-	swept, err = h.dp.Sweep()
-	h.check(err)
-	if swept.Ended != 2 {
-		t.Fatalf("sweep at 301 s: %+v, want the UDP and the half-open flow ended", swept)
-	}
-	h.wantSizes("at 301 s", 2, 0)
-	h.age(7140)
-	swept, err = h.dp.Sweep()
-	h.check(err)
-	if swept.Ended != 1 {
-		t.Fatalf("sweep at 7441 s: %+v, want the established flow ended", swept)
-	}
-	h.wantSizes("at 7441 s", 0, 0)
-	n, err := h.dp.EndPublishFlows(p.Slot, 0)
-	h.check(err)
-	if n != 0 {
-		t.Fatalf("%d flows of the publish ended, want none left", n)
-	}
-	stats, err := h.dp.FlowStats()
-	h.check(err)
-	if stats.Evicted != 0 {
-		t.Fatalf("%d flows count as evicted, want none", stats.Evicted)
-	}
+	overFamilies(t, func(t *testing.T, h *host) {
+		server := outside + ":443"
+		p := h.publish(datapath.TCP, "0.0.0.0", 8080, addrB, 80)
+		h.establish(addrA+":5000", hostIP+":5000", server)
+		h.walk(
+			step{"UDP", h.objs.EbnetFromCtr, h.ctrA, udpPacket(addrA+":5001", server), redirect, udpPacket(hostIP+":5001", server), 0},
+			step{"SYN", h.objs.EbnetFromExt, h.ext, tcpPacket(outside+":9", hostIP+":8080", syn), redirect, tcpPacket(outside+":9", addrB+":80", 0), 0},
+		)
+		swept, err := h.dp.Sweep()
+		h.check(err)
+		if swept.Ended != 0 || swept.Visited != 6 {
+			t.Fatalf("sweep of fresh flows: %+v, want 6 visited, none ended", swept)
+		}
+		h.age(239) // less than UDP's 300 s
+		swept, err = h.dp.Sweep()
+		h.check(err)
+		if swept.Ended != 0 {
+			t.Fatalf("sweep at 239 s: %+v, want none ended", swept)
+		}
+		h.age(62)
+		swept, err = h.dp.Sweep()
+		h.check(err)
+		if swept.Ended != 2 {
+			t.Fatalf("sweep at 301 s: %+v, want the UDP and the half-open flow ended", swept)
+		}
+		h.wantSizes("at 301 s", 2, 0)
+		h.age(7140)
+		swept, err = h.dp.Sweep()
+		h.check(err)
+		if swept.Ended != 1 {
+			t.Fatalf("sweep at 7441 s: %+v, want the established flow ended", swept)
+		}
+		h.wantSizes("at 7441 s", 0, 0)
+		n, err := h.dp.EndPublishFlows(p.Slot, 0)
+		h.check(err)
+		if n != 0 {
+			t.Fatalf("%d flows of the publish ended, want none left", n)
+		}
+		stats, err := h.dp.FlowStats()
+		h.check(err)
+		if stats.Evicted != 0 {
+			t.Fatalf("%d flows count as evicted, want none", stats.Evicted)
+		}
+	})
 }
 
 // age turns the clock of every flow back.

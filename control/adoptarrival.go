@@ -124,7 +124,7 @@ func (a *Agent) isServed(g guest) bool {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for _, ep := range a.live.endpoints {
-		if ep.network != g.network || ep.ifindex == g.link.Index || ep.entry.Addr4 != g.addr {
+		if ep.network != g.network || ep.ifindex == g.link.Index || !g.addrs.meets(addrsOf(ep.entry)) {
 			continue
 		}
 		if arr, _ := a.lane.arrived(ep.ifindex); !arr.gone { // of which Agent.live has not been told
@@ -144,15 +144,18 @@ func (a *Agent) leave(ifindex int) {
 
 // learn takes over what a container's other end says.
 func (g *guest) learn(n store.Network, peer netdev.LinkInfo) {
-	g.addr = chooseAddress(n, g.addr, peer.Addrs)
-	g.peer, g.sure = peer.Name, g.addr.IsValid()
+	g.addrs = chooseAddresses(n, g.addrs, peer.Addrs)
+	g.peer, g.sure = peer.Name, g.addrs.v4.IsValid() || g.addrs.v6.IsValid() && !ipv4.servedBy(n)
 	g.number = uint64(g.link.NetnsID) + 1 // the kernel's number; 0 stands for none
 }
 
 // entry is a container's endpoint as the datapath is to know it.
 func (g *guest) entry(n store.Network) datapath.Endpoint {
-	return datapath.Endpoint{Ifindex: uint32(g.link.Index), Addr4: g.addr, Network: n.Index, Sandbox: g.number}
+	return datapath.Endpoint{Ifindex: uint32(g.link.Index), Addr4: g.addrs.v4, Addr6: g.addrs.v6, Network: n.Index, Sandbox: g.number}
 }
+
+// addrsOf are the addresses of an endpoint in the datapath.
+func addrsOf(entry datapath.Endpoint) guestAddrs { return guestAddrs{entry.Addr4, entry.Addr6} }
 
 // detachGone removes what is left of the program of a device that is gone. It waits for
 // the kernel, so Agent.ops is not held.

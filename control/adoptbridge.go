@@ -100,7 +100,7 @@ func (p *pass) guest(link netdev.LinkInfo, n store.Network) {
 	entry, entered := p.have.endpoints[uint32(link.Index)]
 	slot := entry.Slot
 	entry.Slot = 0
-	lost := known && g.addr.IsValid() && entry != p.live.endpoints[link.Name].entry
+	lost := known && g.addrs.known() && entry != p.live.endpoints[link.Name].entry
 	if entered {
 		p.setLive(link.Name, liveEndpoint{network: n.Name, ifindex: link.Index, slot: slot, entry: entry})
 		p.adopted.unnamed = true
@@ -108,7 +108,7 @@ func (p *pass) guest(link netdev.LinkInfo, n store.Network) {
 		p.forgetLive(link.Name)
 	}
 	if !known && entered { // by an agent before this one
-		p.adopted.guests[link.Index] = guest{addr: entry.Addr4, number: entry.Sandbox}
+		p.adopted.guests[link.Index] = guest{addrs: addrsOf(entry), number: entry.Sandbox}
 	}
 	if !hasProgram(p.have.programs[link.Index], "ingress") {
 		lost = lost || known && p.hooked[link.Index]

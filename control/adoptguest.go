@@ -19,10 +19,32 @@ import (
 type guest struct {
 	link    netdev.LinkInfo
 	network string
-	addr    netip.Addr // invalid until the other end has one
-	number  uint64     // of its namespace, which all its links have in common
-	peer    string     // name of the other end
-	sure    bool       // the other end has told
+	addrs   guestAddrs
+	number  uint64 // of its namespace, which all its links have in common
+	peer    string // name of the other end
+	sure    bool   // the other end has told
+}
+
+// guestAddrs are the addresses of an engine's container on a network, one of a family at
+// most; invalid until the other end has one.
+type guestAddrs struct{ v4, v6 netip.Addr }
+
+// known says whether there is one.
+func (g guestAddrs) known() bool { return g.v4.IsValid() || g.v6.IsValid() }
+
+func (g guestAddrs) String() string {
+	switch {
+	case !g.v6.IsValid():
+		return g.v4.String()
+	case !g.v4.IsValid():
+		return g.v6.String()
+	}
+	return g.v4.String() + " and " + g.v6.String()
+}
+
+// meets says whether one of them is another container's, too.
+func (g guestAddrs) meets(o guestAddrs) bool {
+	return g.v4.IsValid() && g.v4 == o.v4 || g.v6.IsValid() && g.v6 == o.v6
 }
 
 // isGuest says whether a port of an engine's bridge is one of its containers, and
@@ -128,13 +150,13 @@ func (a *Agent) takeIn(link netdev.LinkInfo, n store.Network) error {
 	arr := a.lane.take(link.Index)
 	switch {
 	case g.sure || !link.Carrier:
-	case arr.named && arr.guest.network == n.Name && !g.addr.IsValid():
-		g.addr, g.peer, g.number, g.sure = arr.guest.addr, arr.guest.peer, arr.guest.number, true
+	case arr.named && arr.guest.network == n.Name && !g.addrs.known():
+		g.addrs, g.peer, g.number, g.sure = arr.guest.addrs, arr.guest.peer, arr.guest.number, true
 	default:
 		failed = a.ask(&g, n)
 	}
 	a.adopted.guests[link.Index] = g
-	if g.addr.IsValid() {
+	if g.addrs.known() {
 		failed = errors.Join(failed, a.enterGuest(g, n))
 	}
 	if arr.attached {
@@ -156,7 +178,7 @@ func (a *Agent) enterGuest(g guest, n store.Network) error {
 	if err != nil {
 		return err
 	}
-	a.log.Debug("container taken in", "link", g.link.Name, "network", n.Name, "address", g.addr)
+	a.log.Debug("container taken in", "link", g.link.Name, "network", n.Name, "address", g.addrs)
 	a.setLive(g.link.Name, liveEndpoint{network: n.Name, ifindex: g.link.Index, slot: written.Slot, entry: entry})
 	a.adopted.unnamed = true
 	return nil
@@ -192,8 +214,8 @@ func (a *Agent) ask(g *guest, n store.Network) error {
 	if err != nil {
 		return err
 	}
-	if addr := chooseAddress(n, g.addr, peer.Addrs); addr.IsValid() && addr != g.addr {
-		if err := a.yield(g.link.Index, n, addr); err != nil {
+	if addrs := chooseAddresses(n, g.addrs, peer.Addrs); addrs != g.addrs {
+		if err := a.yield(g.link.Index, n, addrs); err != nil {
 			return err
 		}
 	}
@@ -201,11 +223,11 @@ func (a *Agent) ask(g *guest, n store.Network) error {
 	return nil
 }
 
-// yield makes sure that no other container of a network has an address. One that has
-// gone, of which the kernel has not told yet, is seen off.
-func (a *Agent) yield(ifindex int, n store.Network, addr netip.Addr) error {
+// yield makes sure that no other container of a network has one of the addresses. One that
+// has gone, of which the kernel has not told yet, is seen off.
+func (a *Agent) yield(ifindex int, n store.Network, addrs guestAddrs) error {
 	for other, g := range a.adopted.guests {
-		if other == ifindex || g.network != n.Name || g.addr != addr {
+		if other == ifindex || g.network != n.Name || !g.addrs.meets(addrs) {
 			continue
 		}
 		links, err := a.links.Links()
@@ -213,7 +235,7 @@ func (a *Agent) yield(ifindex int, n store.Network, addr netip.Addr) error {
 			return err
 		}
 		if slices.ContainsFunc(links, func(l netdev.LinkInfo) bool { return l.Index == other }) {
-			return fmt.Errorf("%s is the address of the container behind %s", addr, g.link.Name)
+			return fmt.Errorf("the container behind %s has the address %s", g.link.Name, addrs)
 		}
 		if err := a.seeOff(other); err != nil {
 			return err
@@ -222,14 +244,19 @@ func (a *Agent) yield(ifindex int, n store.Network, addr netip.Addr) error {
 	return nil
 }
 
-// chooseAddress is the address that an endpoint has on a network: the one that it is
-// known by for as long as it has that, so that nobody takes another's by adding it.
-func chooseAddress(n store.Network, known netip.Addr, addrs []netip.Prefix) netip.Addr {
+// chooseAddresses are the addresses that an endpoint has on a network.
+func chooseAddresses(n store.Network, known guestAddrs, addrs []netip.Prefix) guestAddrs {
+	return guestAddrs{chooseAddress(ipv4, n, known.v4, addrs), chooseAddress(ipv6, n, known.v6, addrs)}
+}
+
+// chooseAddress is the address of a family that an endpoint has on a network: the one that
+// it is known by for as long as it has that, so that nobody takes another's by adding it.
+func chooseAddress(f family, n store.Network, known netip.Addr, addrs []netip.Prefix) netip.Addr {
 	var first netip.Addr
 	for _, p := range addrs {
 		inside := slices.ContainsFunc(n.Subnets, func(s store.Subnet) bool { return s.Prefix.Contains(p.Addr()) })
 		switch {
-		case !p.Addr().Is4() || !inside:
+		case !f.hasAddr(p) || !inside:
 		case p.Addr() == known:
 			return known
 		case !first.IsValid():

@@ -72,12 +72,12 @@ func (l *lane) forget(ifindex int) {
 	delete(l.arrivals, ifindex)
 }
 
-// taken says whether another link of a network has come with an address.
+// taken says whether another link of a network has come with one of the addresses.
 func (l *lane) taken(ifindex int, network string, g guest) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for other, a := range l.arrivals {
-		if other != ifindex && a.guest.sure && a.guest.network == network && a.guest.addr == g.addr {
+		if other != ifindex && a.guest.sure && a.guest.network == network && a.guest.addrs.meets(g.addrs) {
 			return true
 		}
 	}

@@ -176,30 +176,61 @@ func TestMasqueradeOfDocker(t *testing.T) {
 	}
 }
 
-// TestDockersIPv6: a network with IPv6 is served by half, and people are told.
+// TestDockersIPv6: a network with IPv6 is served by both families, and of a container that
+// has one alone what Docker publishes for the other is left out.
 func TestDockersIPv6(t *testing.T) {
 	w := newWorld(t)
-	world := w.webWorld()
+	web := on(container("web", "bridge 172.17.0.2/16"), "8080:80", "[::]:8080:80")
+	web.Endpoints[0].Addresses = prefixes("172.17.0.2/16", "fd00:77::2/64")
+	old := on(container("old", "bridge 172.17.0.3/16"), "8081:80", "[::]:8081:80")
+	world := w.dockerWorld(web, old)
 	world.Networks[0].Subnets = append(world.Networks[0].Subnets, engine.Subnet{Prefix: netip.MustParsePrefix("fd00:77::/64")})
+	docker0 := w.links["docker0"]
+	docker0.Addrs = prefixes("172.17.0.1/16", "fd00:77::1/64", "fe80::1/64")
+	w.change(docker0)
+	link := w.plug("veth1234567", "docker0", "/fake/docker-web", "eth0", "172.17.0.2/16")
+	*w.netns["/fake/docker-web"]["eth0"] = fakeDevice{up: true, addrs: prefixes("172.17.0.2/16", "fe80::42/64", "fd00:77::2/64")}
+	w.plug("veth7654321", "docker0", "/fake/docker-old", "eth0", "172.17.0.3/16")
 	a := w.agent()
-	const want = "Docker's network bridge has fd00:77::/64, and ebnet does not serve IPv6 of Docker's yet: " +
-		"without Docker's ip6tables its containers are reached from outside by their own addresses"
-	status, err := a.Status(t.Context())
-	if err != nil || !slices.Contains(status.Problems, want) {
-		t.Errorf("problems %q, %v", status.Problems, err)
+	if got := w.published(); got != "0.0.0.0:8080/tcp 172.17.0.2:80, 0.0.0.0:8081/tcp 172.17.0.3:80, [::]:8080/tcp [fd00:77::2]:80" {
+		t.Errorf("published %s", got)
 	}
-	if got := w.published(); got == "" || len(w.endpoints) != 1 {
-		t.Errorf("IPv4 is not served: %q, %v", got, w.endpoints)
+	ep := w.endpoints[uint32(link.Index)]
+	if len(w.endpoints) != 2 || ep.Addr4.String() != "172.17.0.2" || ep.Addr6.String() != "fd00:77::2" {
+		t.Errorf("endpoints %+v", w.endpoints)
 	}
-	if got := UnservedIPv6(world); len(got) != 1 || got[0] != want {
-		t.Errorf("says %q", got)
+	if got := w.networks[a.want.networks["docker/bridge"].Index].Gateway6.String(); got != "fd00:77::1" {
+		t.Errorf("the gateway learned of the bridge is %s", got)
 	}
-	world.Networks = slices.Clone(world.Networks)
-	world.Networks[0].Subnets = world.Networks[0].Subnets[:1]
-	a.Adopt(world)
-	a.reconcile()
 	if status, err := a.Status(t.Context()); err != nil || len(status.Problems) > 0 {
 		t.Errorf("problems %q, %v", status.Problems, err)
+	}
+	// One whose default route leads by a network of IPv4 alone has IPv6 by another one.
+	two := on(container("two", "bridge 172.17.0.4/16", "six fd00:78::4/64", "deep fd00:79::4/64"), "8082:80", "[::]:8082:80")
+	two.Endpoints[0].Default = true
+	six, deep := dockerNetwork("six", "br-six", "fd00:78::/64"), dockerNetwork("deep", "br-deep", "fd00:79::/64")
+	deep.Internal = true
+	more := engine.World{Networks: []engine.Network{world.Networks[0], deep, six}, Containers: []engine.Container{old, two, web}}
+	plan := planAdoption(a.want, more, circumstances{way: func(_ store.Sandbox, told string) string { return told }})
+	for key, want := range map[string]string{"0.0.0.0": "", "::": "docker/six"} {
+		pub, ok := plan.next.publishes[store.PublishKey{Proto: "tcp", HostIP: netip.MustParseAddr(key), HostPort: 8082}]
+		if !ok || pub.Network != want {
+			t.Errorf("on %s: %+v, %v; want network %q", key, pub, ok, want)
+		}
+	}
+	// ebnet's own ports on it, by either family.
+	all, err := a.Publish(t.Context(), api.PublishCreate{Spec: spec("9000:90"), Sandbox: "web"})
+	if err != nil || len(all) != 2 || all[1].Address.String() != "fd00:77::2" {
+		t.Errorf("published %+v, %v", all, err)
+	}
+	all, err = a.Publish(t.Context(), api.PublishCreate{Spec: spec("9001:90"), Sandbox: "old"})
+	if err != nil || len(all) != 1 || all[0].HostIP != "0.0.0.0" {
+		t.Errorf("published %+v, %v", all, err)
+	}
+	before := fmt.Sprint(w.endpoints, w.published())
+	w.agent().reconcile()
+	if after := fmt.Sprint(w.endpoints, w.published()); after != before {
+		t.Errorf("another agent makes of it %s, it was %s", after, before)
 	}
 }
 
@@ -303,8 +334,15 @@ func TestChooseAddress(t *testing.T) {
 		{"", "192.0.2.1/24 fd00::2/64", "invalid IP"},
 	} {
 		known, _ := netip.ParseAddr(row.known)
-		if got := chooseAddress(n, known, prefixes(strings.Fields(row.addrs)...)); got.String() != row.want {
+		if got := chooseAddress(ipv4, n, known, prefixes(strings.Fields(row.addrs)...)); got.String() != row.want {
 			t.Errorf("%+v: %s", row, got)
+		}
+	}
+	for addrs, want := range map[string]string{
+		"172.17.0.2/16 fe80::1/64 fd00::2/64": "172.17.0.2 and fd00::2", "fd00::2/64": "fd00::2", "172.17.0.2/16": "172.17.0.2",
+	} {
+		if got := chooseAddresses(n, guestAddrs{}, prefixes(strings.Fields(addrs)...)); got.String() != want {
+			t.Errorf("of %s: %s", addrs, got)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -53,7 +54,7 @@ func (p *adoption) limit(pub store.Publish, container string, all []store.Publis
 func (p *adoption) stretches(pub store.Publish, container string, all []store.Publish) []stretch {
 	var here, followed []stretch
 	for _, l := range p.next.lists {
-		if l.Owner != pub.Owner || l.Proto != pub.Proto || l.HostIP != pub.HostIP {
+		if l.Owner != pub.Owner || l.Proto != pub.Proto || !p.isFor(l, pub.HostIP) {
 			continue
 		}
 		length := int(l.HostPortEnd) - int(l.HostPort)
@@ -67,6 +68,19 @@ func (p *adoption) stretches(pub store.Publish, container string, all []store.Pu
 	return slices.DeleteFunc(append(here, followed...), func(s stretch) bool {
 		return s.last < int(pub.HostPort) || int(pub.HostPortEnd) < s.first
 	})
+}
+
+// isFor says whether a source list is for ports on an address of the host. One that was made
+// for all IPv4 addresses is for all IPv6 ones, too, until these have one of their own: who
+// limited a port before it was published on IPv6 did not mean to leave that open.
+func (p *adoption) isFor(l store.SourceList, host netip.Addr) bool {
+	if l.HostIP == host {
+		return true
+	}
+	own := l
+	own.HostIP = ipv6.all()
+	return l.HostIP == ipv4.all() && host == own.HostIP &&
+		!slices.ContainsFunc(slices.Collect(maps.Values(p.next.lists)), func(o store.SourceList) bool { return overlap(allPorts(o), allPorts(own)) })
 }
 
 // leads says whether one of a container's publishes leads from a list's host port to

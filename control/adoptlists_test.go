@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -265,5 +266,39 @@ func TestListFromContainer(t *testing.T) {
 	}
 	if w.agent(); w.limited() != "" {
 		t.Errorf("limited are %q", w.limited())
+	}
+}
+
+// TestListOfIPv4HoldsForIPv6: a port that was limited before Docker published it on IPv6 is
+// not open there, until somebody says so.
+func TestListOfIPv4HoldsForIPv6(t *testing.T) {
+	w := newWorld(t)
+	old := on(container("web", "bridge 172.17.0.2/16"), "8080:80")
+	w.dockerWorld(old)
+	a := w.agent()
+	mustAllow(t, a, "8080", "192.0.2.0/24")
+	both := on(anew(old), "[::]:8080:80")
+	both.Endpoints[0].Addresses = prefixes("172.17.0.2/16", "fd00:77::2/64")
+	world := w.dockerWorld(both)
+	world.Networks[0].Subnets = append(world.Networks[0].Subnets, engine.Subnet{Prefix: netip.MustParsePrefix("fd00:77::/64")})
+	a.Adopt(world)
+	a.reconcile()
+	const one = "8080-8080 192.0.2.0"
+	if got := w.limited(); got != one+", "+one {
+		t.Errorf("limited: %s", got)
+	}
+	if err := allow(api.AllowChange{Spec: hostSpec("[::]:8080"), Set: prefixes("2001:db8::/32")})(a); err != nil {
+		t.Fatal(err)
+	}
+	a.Adopt(world)
+	if got := w.limited(); got != one+", 8080-8080 2001:db8::" {
+		t.Errorf("limited: %s", got)
+	}
+	if err := allow(api.AllowChange{Spec: hostSpec("8080"), Any: true})(a); err != nil {
+		t.Fatal(err)
+	}
+	a.Adopt(world)
+	if got := w.limited(); got != "" {
+		t.Errorf("limited: %s", got)
 	}
 }

@@ -18,8 +18,10 @@ func (a *Agent) nameGuests() {
 	}
 	at := map[place]guest{}
 	for _, g := range a.adopted.guests {
-		if g.addr.IsValid() {
-			at[place{g.network, g.addr}] = g
+		for _, addr := range []netip.Addr{g.addrs.v4, g.addrs.v6} {
+			if addr.IsValid() {
+				at[place{g.network, addr}] = g
+			}
 		}
 	}
 	a.mu.Lock()

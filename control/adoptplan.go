@@ -106,9 +106,6 @@ func (p *adoption) networks(want desired, world engine.World) {
 		if n.MasqueradeUnknown { // rather too much is translated than private addresses leave
 			out.Masquerade = !ok || before.Masquerade
 		}
-		if v6 := unserved6(n); v6 != "" {
-			p.refuse(unserved6Name(n), "%s", v6)
-		}
 		if taken[out.Index] {
 			out.Index = lowestFree(used)
 		}

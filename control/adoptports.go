@@ -106,18 +106,36 @@ func (p *adoption) adoptPort(sb store.Sandbox, port engine.Port) (store.Publish,
 	if !host.IsValid() {
 		host = netip.IPv4Unspecified()
 	}
-	if host.Is6() || port.HostPort == 0 {
-		return store.Publish{}, false
-	}
 	pub := store.Publish{
 		Proto: port.Proto, HostIP: host, HostPort: port.HostPort, HostPortEnd: port.HostPortEnd,
 		Sandbox: sb.Name, Port: port.Port, PortEnd: port.PortEnd, Owner: ownerDocker,
+	}
+	// Docker publishes on [::] whatever a container has, for its proxy.
+	var has bool
+	if pub.Network, has = p.wayOf(sb, familyOf(host)); !has || port.HostPort == 0 {
+		return pub, false
 	}
 	if port.Proto != datapath.TCP.String() && port.Proto != datapath.UDP.String() {
 		p.refuse(portName(pub), "%s publishes %s: %s is not supported yet", sb.Name, hostSide(pub), port.Proto)
 		return pub, false
 	}
 	return pub, true
+}
+
+// wayOf is the network by which what an engine publishes on addresses of a family leads to
+// a container: empty for that of the default route, unless that has no such addresses. Not
+// ok if the container has addresses, but none of the family that leads out.
+func (p *adoption) wayOf(sb store.Sandbox, f family) (network string, ok bool) {
+	if _, has := attachedTo(sb, "", f); has {
+		return "", true
+	}
+	ats := bridged(sb)
+	for _, at := range ats {
+		if _, has := f.addrOf(at); has && !p.next.networks[at.Network].Internal {
+			return at.Network, true
+		}
+	}
+	return "", len(ats) == 0
 }
 
 // portName names a port of a container for a refusal.

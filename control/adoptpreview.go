@@ -109,9 +109,6 @@ func (p *previewer) network(n engine.Network) {
 	default:
 		p.line("network", name, what, "adopted; a program on %s drops what containers send past their own", n.Bridge)
 	}
-	if why := p.refused(unserved6Name(n)); why != "" {
-		p.line("network", name, joinPrefixes(subnets6(n)), "left to Docker: %s", why)
-	}
 }
 
 // bridge is the ifindex of a bridge; 0: there is none.
@@ -128,7 +125,7 @@ func (p *previewer) bridge(name string) int {
 func (p *previewer) endpoints(sb store.Sandbox) {
 	for _, at := range bridged(sb) {
 		n := p.plan.next.networks[at.Network]
-		what := fmt.Sprintf("%s on %s", at.Addresses[0].Addr(), at.Network)
+		what := fmt.Sprintf("%s on %s", joinAddrs(at.Addresses), at.Network)
 		if link := p.linkOf(n, at); link != "" {
 			p.line("endpoint", sb.Name, what, "a program on %s carries what it sends", link)
 		} else {
@@ -153,15 +150,12 @@ func (p *previewer) linkOf(n store.Network, at store.Attachment) string {
 }
 
 func (p *previewer) port(sb store.Sandbox, port engine.Port) {
-	if port.HostIP.Is6() && !port.HostIP.Is4In6() {
-		what := api.HostSpec{HostIP: port.HostIP, HostPort: port.HostPort, HostPortEnd: port.HostPortEnd, Proto: port.Proto}
-		p.line("port", sb.Name, what.String(), "left to Docker: IPv6 is not supported yet")
-		return
-	}
 	var trial adoption
-	pub, _ := trial.adoptPort(sb, port)
-	target, _ := attachedTo(sb, "")
+	pub, served := trial.adoptPort(sb, port)
+	target, _ := publishedAt(sb, pub)
 	switch why := p.refused(portName(pub)); {
+	case !served && why == "":
+		p.line("port", sb.Name, hostSide(pub), "left to Docker: the container has no %s address", familyOf(pub.HostIP))
 	case why != "":
 		p.line("port", sb.Name, hostSide(pub), "left to Docker: %s", why)
 	case !target.IsValid():

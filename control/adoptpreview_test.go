@@ -37,11 +37,10 @@ func TestPreview(t *testing.T) {
 	}
 	want := `network | docker/bridge | docker0 172.17.0.0/16 | adopted; a program on docker0 drops what containers send past their own
 network | docker/front | br-front 172.20.0.0/16 fd00:77::/64 | adopted when its bridge is there
-network | docker/front | fd00:77::/64 | left to Docker: Docker's network front has fd00:77::/64, and ebnet does not serve IPv6 of Docker's yet: without Docker's ip6tables its containers are reached from outside by their own addresses
 endpoint | docker/web | 172.17.0.2 on docker/bridge | a program on veth1234567 carries what it sends
 port | docker/web | 0.0.0.0:8080/tcp | published to 172.17.0.2:80/tcp
 port | docker/web | 0.0.0.0:9000-9001/udp | published to 172.17.0.2:90-91/udp
-port | docker/web | [::]:8080/tcp | left to Docker: IPv6 is not supported yet
+port | docker/web | [::]:8080/tcp | left to Docker: the container has no IPv6 address
 port | docker/web | 0.0.0.0:7000/sctp | left to Docker: docker/web publishes 0.0.0.0:7000/sctp: sctp is not supported yet
 port | docker/web | 0.0.0.0:8443/tcp | left to Docker: docker/web publishes 0.0.0.0:8443/tcp, which is published to own already and stays so: "ebnet unpublish 8443" ends that
 endpoint | docker/late | 172.17.0.3 on docker/bridge | served when its link on docker0 is up

@@ -106,7 +106,7 @@ func TestPublishOnContainer(t *testing.T) {
 		{"stopped", "red", `there is no network "red"`},
 	} {
 		p, err := a.Publish(t.Context(), api.PublishCreate{Spec: spec("0:80"), Sandbox: row.sandbox, Network: row.network})
-		if row.want == "" && (err != nil || p.Owner != "ebnet" || p.Sandbox != "docker/"+row.sandbox) {
+		if row.want == "" && (err != nil || p[0].Owner != "ebnet" || p[0].Sandbox != "docker/"+row.sandbox) {
 			t.Errorf("%+v: %+v, %v", row, p, err)
 		}
 		if row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {

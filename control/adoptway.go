@@ -38,7 +38,7 @@ func (a *Agent) wayOut(sb store.Sandbox, told string) string {
 
 // guestPublishNetwork is publishNetwork for an engine's container, which need not run:
 // without a name it is empty, for that of the default route at any time.
-func (a *Agent) guestPublishNetwork(sb store.Sandbox, name string) (string, error) {
+func (a *Agent) guestPublishNetwork(sb store.Sandbox, name string, f family) (string, error) {
 	if name != "" {
 		n, err := a.findNetwork(name)
 		if err != nil {
@@ -46,12 +46,16 @@ func (a *Agent) guestPublishNetwork(sb store.Sandbox, name string) (string, erro
 		}
 		name = n.Name
 	}
-	_, on := attachedTo(sb, name)
+	at, on := findAttachment(sb, cmp.Or(name, sb.Way))
+	_, has := f.addrOf(at)
+	n := a.want.networks[cmp.Or(name, sb.Way)]
 	switch {
-	case a.want.networks[cmp.Or(name, sb.Way)].Internal:
+	case n.Internal:
 		return "", fmt.Errorf("network %s is internal: nothing outside reaches it", cmp.Or(name, sb.Way))
-	case on || sb.Netns == "":
+	case has, sb.Netns == "" && (f.servedBy(n) || f == ipv4 && len(n.Subnets) == 0):
 		return name, nil
+	case on, sb.Netns == "":
+		return "", familyError{sb.Name, cmp.Or(name, sb.Way), f}
 	case name == "":
 		return "", fmt.Errorf("sandbox %s has no network", sb.Name)
 	}

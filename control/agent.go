@@ -18,7 +18,7 @@ import (
 	"github.com/ebnet/ebnet/control/engine/docker"
 	"github.com/ebnet/ebnet/control/firewall"
 	"github.com/ebnet/ebnet/control/hostports"
-	"github.com/ebnet/ebnet/control/ipam"
+	"github.com/ebnet/ebnet/control/netdev"
 	"github.com/ebnet/ebnet/control/owner"
 	"github.com/ebnet/ebnet/control/store"
 	"github.com/ebnet/ebnet/datapath"
@@ -78,10 +78,10 @@ type Agent struct {
 	repairs  map[string]uint64 // by kind
 	runs     ReconcileStats
 
-	pools  map[string]*ipam.Allocator // by network; guarded by ops
-	hooked map[int]bool               // devices that have a program, by ifindex; guarded by ops
-	unsure map[string]bool            // sandboxes that the next reconcile is to look into; guarded by ops
-	random *rand.Rand                 // guarded by ops
+	pools  map[string]pools // by network; guarded by ops
+	hooked map[int]bool     // devices that have a program, by ifindex; guarded by ops
+	unsure map[string]bool  // sandboxes that the next reconcile is to look into; guarded by ops
+	random *rand.Rand       // guarded by ops
 }
 
 // live is what the last look at the kernel found of what is wanted.
@@ -90,11 +90,12 @@ type live struct {
 	endpoints map[string]liveEndpoint     // by host-side interface
 	publishes map[store.PublishKey]uint32 // slots
 	bridges   map[string]int              // ifindex by network
-	fib       int                         // ifindex
-	sockets   int                         // hooks of the cgroup that are ours
-	mtu       int                         // bytes, of networks that name none
-	addrs     map[netip.Addr]bool         // the host's own
-	rules     bool                        // an engine's own address translation is there
+	fib       netdev.FIBLink
+	sockets   int                 // hooks of the cgroup that are ours
+	mtu       int                 // bytes, of networks that name none
+	addrs     map[netip.Addr]bool // the host's own
+	rules     bool                // an engine's own address translation is there
+	noIPv6    error               // why the host can have no IPv6 addresses; nil: it can
 }
 
 type liveEndpoint struct {
@@ -113,7 +114,7 @@ func New(o Options) *Agent {
 		kick:          make(chan struct{}, 1),
 		purged:        make(chan bool, 1),
 		repairs:       map[string]uint64{},
-		pools:         map[string]*ipam.Allocator{},
+		pools:         map[string]pools{},
 		hooked:        map[int]bool{},
 		unsure:        map[string]bool{},
 		random:        rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),

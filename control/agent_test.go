@@ -49,7 +49,7 @@ func TestManyClients(t *testing.T) {
 			_, sandboxes := a.Sandboxes(t.Context())
 			_, networks := a.Networks(t.Context())
 			a.MetricsView()
-			_, unpublish := a.Unpublish(t.Context(), p.Host())
+			_, unpublish := a.Unpublish(t.Context(), p[0].Host())
 			if err := errors.Join(status, sandboxes, networks, unpublish, a.RemoveSandbox(t.Context(), name)); err != nil {
 				return err
 			}

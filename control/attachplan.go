@@ -1,6 +1,7 @@
 package control
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -30,7 +31,7 @@ func (a *Agent) planAttachment(sb store.Sandbox, want api.Attachment, back *undo
 	}
 	at := store.Attachment{Network: want.Network}
 	if n.Driver != api.DriverBridge {
-		if want.IP.IsValid() || want.MAC != "" {
+		if want.IP.IsValid() || want.IP6.IsValid() || want.MAC != "" {
 			return at, nil, api.Errorf(api.CodeUnprocessable, "network %s has no addresses: leave out ip and mac", want.Network)
 		}
 		return at, nil, nil
@@ -38,26 +39,25 @@ func (a *Agent) planAttachment(sb store.Sandbox, want api.Attachment, back *undo
 	if err := a.hasPort(n); err != nil {
 		return at, nil, err
 	}
-	addr, err := a.takeAddress(n, want.IP, back)
-	if err != nil {
+	if at.Addresses, err = a.takeAddresses(n, []netip.Addr{want.IP.Unmap(), want.IP6.Unmap()}, back); err != nil {
 		return at, nil, fmt.Errorf("network %s: %w", n.Name, err)
 	}
-	if at.MAC, err = a.takeMAC(n, want.MAC, addr); err != nil {
+	if at.MAC, err = a.takeMAC(n, want.MAC, at.Addresses[0].Addr()); err != nil {
 		return at, nil, err
 	}
-	pool := a.pools[n.Name]
 	at.Interface = nextInterface(sb.Attachments)
-	at.Addresses = []netip.Prefix{netip.PrefixFrom(addr, pool.Subnet().Bits())}
 	at.HostInterface = hostInterface(sb.ID, n.Name)
 	at.HostMAC = stableMAC(sb.ID + "/" + n.Name)
 	n.Subnets = slices.Clone(n.Subnets)
-	n.Subnets[0].Cursor = pool.Cursor()
+	for i, pool := range a.pools[n.Name] {
+		n.Subnets[i].Cursor = pool.Cursor()
+	}
 	return at, []store.Network{n}, nil
 }
 
-// mostNetworks is on how many networks a sandbox can be: so many of its addresses the
-// datapath keeps together.
-const mostNetworks = 32
+// mostAddresses is how many addresses a sandbox can have, on all of its networks: so many
+// the datapath keeps together.
+const mostAddresses = 32
 
 // mayJoin says whether a sandbox can be on a network beside those that it is on.
 func (a *Agent) mayJoin(sb store.Sandbox, network string) error {
@@ -67,8 +67,9 @@ func (a *Agent) mayJoin(sb store.Sandbox, network string) error {
 	if len(sb.Attachments) == 0 {
 		return nil
 	}
-	if len(sb.Attachments) >= mostNetworks {
-		return api.Errorf(api.CodeUnprocessable, "sandbox %s is on %d networks already, and a sandbox is on at most %d", sb.Name, len(sb.Attachments), mostNetworks)
+	if has, more := len(addresses(sb)), len(a.want.networks[network].Subnets); has+more > mostAddresses {
+		return api.Errorf(api.CodeUnprocessable, "sandbox %s has %d addresses already, and with %d of network %s more than the %d that a sandbox can have",
+			sb.Name, has, more, network, mostAddresses)
 	}
 	for _, name := range []string{sb.Attachments[0].Network, network} {
 		if a.want.networks[name].Driver != api.DriverBridge {
@@ -94,16 +95,37 @@ func (a *Agent) hasPort(n store.Network) error {
 	return api.Errorf(api.CodeConflict, "network %s is full: its bridge %s has %d ports, and the kernel allows no more: use another network", n.Name, n.Bridge, ports)
 }
 
-// takeAddress reserves the address that was asked for, or a free one.
-func (a *Agent) takeAddress(n store.Network, asked netip.Addr, back *undo) (netip.Addr, error) {
-	pool, addr := a.pools[n.Name], asked.Unmap()
+// takeAddresses reserves an address in each of a network's subnets: the one that was asked
+// for, or a free one.
+func (a *Agent) takeAddresses(n store.Network, asked []netip.Addr, back *undo) ([]netip.Prefix, error) {
+	for i, addr := range asked {
+		switch {
+		case !addr.IsValid():
+		case !familyOf(addr).servedBy(n):
+			return nil, api.Errorf(api.CodeUnprocessable, "address %s: it has no %s subnet", addr, familyOf(addr))
+		case familyOf(addr).firstOf(asked[:i]).IsValid():
+			return nil, api.Errorf(api.CodeBadRequest, "two %s addresses: %s and %s", familyOf(addr), asked[0], addr)
+		}
+	}
+	var out []netip.Prefix
+	for _, pool := range a.pools[n.Name] {
+		f := familyOf(pool.Gateway())
+		addr, err := a.takeAddress(n, pool, f.firstOf(asked), back)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, netip.PrefixFrom(addr, pool.Subnet().Bits()))
+	}
+	return out, nil
+}
+
+// takeAddress reserves the address that was asked for in a subnet, or a free one.
+func (a *Agent) takeAddress(n store.Network, pool *ipam.Allocator, addr netip.Addr, back *undo) (netip.Addr, error) {
 	hosts, err := a.links.Addresses() // as they are now: the host may have got one just before
 	if err != nil {
 		return addr, err
 	}
 	switch dev, taken := hosts[addr]; {
-	case addr.Is6():
-		err = api.Errorf(api.CodeUnprocessable, "address %s: IPv6 is not supported yet", addr)
 	case taken && addr != pool.Gateway():
 		err = api.Errorf(api.CodeConflict, "address %s is the host's own, on %s: choose another one, or remove it from there", addr, dev)
 	case addr.IsValid():
@@ -167,10 +189,15 @@ func (a *Agent) findMember(network string, like func(store.Attachment) bool) (sa
 }
 
 // chooseMAC takes the address that was asked for, or makes one of the IPv4
-// address as Docker does: 02:42 and the four bytes.
+// address as Docker does: 02:42 and the four bytes. Where there is none it takes four
+// bytes that depend on all of the IPv6 address.
 func chooseMAC(asked string, addr netip.Addr) (string, error) {
 	if asked != "" {
 		return api.ParseMAC(asked)
+	}
+	if addr.Is6() {
+		h := sha256.Sum256(addr.AsSlice())
+		return net.HardwareAddr{0x02, 0x42, h[0], h[1], h[2], h[3]}.String(), nil
 	}
 	b := addr.As4()
 	return net.HardwareAddr{0x02, 0x42, b[0], b[1], b[2], b[3]}.String(), nil

@@ -28,7 +28,7 @@ func (a *Agent) ConnectNetwork(ctx context.Context, network string, connect api.
 	if network == networkHost || onHost(sb) {
 		return api.Sandbox{}, api.Errorf(api.CodeUnprocessable, "%s: the host's own namespace cannot be connected to nor left: create another sandbox", what)
 	}
-	at, nets, err := a.planAttachment(sb, api.Attachment{Network: network, IP: connect.IP, MAC: connect.MAC}, &back)
+	at, nets, err := a.planAttachment(sb, api.Attachment{Network: network, IP: connect.IP, IP6: connect.IP6, MAC: connect.MAC}, &back)
 	if err == nil {
 		err = a.attach(sb, at, nets, &back)
 	}
@@ -67,6 +67,9 @@ func (a *Agent) configure(sb store.Sandbox) (err error) {
 			a.unsure[sb.Name] = true
 		}
 	}()
+	if _, err := a.writeResolvConf(sb); err != nil {
+		return err
+	}
 	for _, at := range bridged(sb) {
 		veth, err := a.veth(sb, at)
 		if err != nil {
@@ -114,11 +117,7 @@ func (a *Agent) disconnect(sb store.Sandbox, at store.Attachment) error {
 	published := slices.DeleteFunc(a.want.published(sb.Name), func(p store.Publish) bool { return p.Network != at.Network })
 	err := a.detach(rest, at, published)
 	if err == nil {
-		c := change{putSandboxes: []store.Sandbox{rest}}
-		for _, p := range published {
-			c.delPublishes = append(c.delPublishes, p.Key())
-		}
-		err = a.commit(c)
+		err = a.commit(change{putSandboxes: []store.Sandbox{rest}, delPublishes: keys(published)})
 	}
 	if err != nil {
 		a.unsure[sb.Name] = true
@@ -129,9 +128,7 @@ func (a *Agent) disconnect(sb store.Sandbox, at store.Attachment) error {
 		a.releasePorts(p)
 		a.log.Info("unpublished with its network", "ports", hostSide(p), "sandbox", sb.Name, "network", at.Network)
 	}
-	for _, addr := range at.Addresses {
-		a.pools[at.Network].Release(addr.Addr())
-	}
+	a.pools[at.Network].release(at)
 	a.releaseReservedPorts()
 	return nil
 }

@@ -90,7 +90,7 @@ func unrouted(have observed, want netdev.Bridge) []netip.Prefix {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(want.Addrs), func(p netip.Prefix) bool {
-		return !p.Addr().Is4() || !slices.Contains(link.Addrs, p) || netdev.HasRoutes(have.routes, link.Index, p)
+		return !slices.Contains(link.Addrs, p) || netdev.HasRoutes(have.routes, link.Index, p)
 	})
 }
 
@@ -230,8 +230,8 @@ func uplinkEntries(uplinks []uplink) []datapath.Uplink {
 func hostAddrs(links map[string]netdev.LinkInfo, uplinks []uplink, bridges map[string]int) []datapath.HostAddr {
 	byAddr := map[netip.Addr]datapath.HostAddr{}
 	note := func(addr netip.Addr, l netdev.LinkInfo, broadcast bool) {
-		if !addr.IsValid() || addr.IsLoopback() || addr.IsUnspecified() {
-			return
+		if !addr.IsValid() || addr.IsLoopback() || addr.IsUnspecified() || addr.Is6() && addr.IsLinkLocalUnicast() {
+			return // those of the link alone programs know by themselves
 		}
 		a := byAddr[addr]
 		a.Addr = addr

@@ -149,7 +149,7 @@ func TestHostAddrs(t *testing.T) {
 	got := fmt.Sprint(hostAddrs(links, []uplink{{ifindex: 2}}, map[string]int{"default": 3}))
 	// address, uplink, gateway, broadcast
 	want := "[{10.0.0.1 false true false} {10.0.0.3 false true true} {192.0.2.0 false false false} {198.51.100.1 true false false} " +
-		"{198.51.100.255 true false true} {203.0.113.7 false false false} {fe80::1 true false false}]"
+		"{198.51.100.255 true false true} {203.0.113.7 false false false}]"
 	if got != want {
 		t.Errorf("addresses %s\nwant %s", got, want)
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"strconv"
 
 	"github.com/ebnet/ebnet/control/netdev"
@@ -27,7 +26,7 @@ func (a *Agent) buildSandbox(sb store.Sandbox, back *undo) error {
 		return err
 	}
 	back.push(func() error { return a.removeNetns(name) })
-	if _, err := a.writeResolvConf(name, sb.DNS); err != nil {
+	if _, err := a.writeResolvConf(sb); err != nil {
 		return err
 	}
 	ats := bridged(sb)
@@ -189,8 +188,8 @@ func (a *Agent) veth(sb store.Sandbox, at store.Attachment) (netdev.Veth, error)
 	}
 	return netdev.Veth{
 		Host: at.HostInterface, MTU: a.mtu(n), HostMAC: hostMAC, Bridge: n.Bridge, Isolated: !n.ICC,
-		Netns: sb.Netns, Peer: at.Interface, PeerMAC: mac, Addrs: at.Addresses, Gateways: ways(n),
-		Default: a.isDefault(sb, at), Table: table(sb, at),
+		Netns: sb.Netns, Peer: at.Interface, PeerMAC: mac, Addrs: a.live.addable(at.Addresses), Gateways: ways(n),
+		Default4: a.isDefault(sb, at, ipv4), Default6: a.live.noIPv6 == nil && a.isDefault(sb, at, ipv6), Table: table(sb, at),
 	}, nil
 }
 
@@ -205,8 +204,9 @@ func (a *Agent) bridge(n store.Network) (netdev.Bridge, error) {
 		b.MAC = mac
 	}
 	for _, s := range n.Subnets {
-		b.Addrs = append(b.Addrs, netip.PrefixFrom(s.Gateway, s.Prefix.Bits()))
+		b.Addrs = append(b.Addrs, gatewayPrefix(s))
 	}
+	b.Addrs = a.live.addable(b.Addrs)
 	return b, nil
 }
 

@@ -66,6 +66,7 @@ type fakeKernel struct {
 	netns     map[string]fakeNetns
 	routes    []netdev.Route        // beside those that come with addresses
 	unrouted  map[netip.Prefix]bool // addresses of which somebody has removed those
+	noIPv6    error                 // why the host has none
 	way       string                // the link with the host's default route
 	processes []int
 	reserved  netdev.PortSet

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -107,17 +108,20 @@ func (k *fakeKernel) Inside(netns string) (inside, error) {
 	if !ok {
 		return inside{}, netdev.ErrNotFound
 	}
-	have := inside{links: map[string]netdev.LinkInfo{}}
+	have := inside{links: map[string]netdev.LinkInfo{}, ways: map[family]int{}}
 	for name, dev := range ns {
 		if strings.HasPrefix(name, "rule ") {
 			continue
 		}
 		index := len(have.links) + 1
 		have.links[name] = netdev.LinkInfo{Index: index, Name: name, Up: dev.up, Addrs: dev.addrs, MAC: dev.mac, MTU: dev.mtu}
-		if dev.way {
-			have.way = index
+		for f, way := range map[family]bool{ipv4: dev.way, ipv6: dev.way6} {
+			if way {
+				have.ways[f] = index
+			}
 		}
 	}
+	have.way = cmp.Or(have.ways[ipv4], have.ways[ipv6])
 	return have, nil
 }
 
@@ -189,14 +193,16 @@ func (k *fakeKernel) PeerAddrs(l netdev.LinkInfo) ([]netip.Prefix, error) {
 	return peer.Addrs, err
 }
 
-func (k *fakeKernel) EnsureFIBLink(name string) (int, error) {
+func (k *fakeKernel) CheckIPv6() error { return k.noIPv6 }
+
+func (k *fakeKernel) EnsureFIBLink(name string) (netdev.FIBLink, error) {
 	if l, ok := k.links[name]; ok {
-		return l.Index, nil
+		return netdev.FIBLink{Index: l.Index}, nil
 	}
 	if err := k.step("fib"); err != nil {
-		return 0, err
+		return netdev.FIBLink{}, err
 	}
-	return k.add(netdev.LinkInfo{Name: name, Kind: "veth", Up: true}), nil
+	return netdev.FIBLink{Index: k.add(netdev.LinkInfo{Name: name, Kind: "veth", Up: true})}, nil
 }
 
 // Routes are those that come with addresses, and others.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 
 	"github.com/ebnet/ebnet/control/netdev"
 )
@@ -21,13 +20,14 @@ type fakeDevice struct {
 	addrs []netip.Prefix
 	gates []netip.Addr // where what comes from addrs leaves
 	table int          // in which that is said
+	way6  bool         // IPv6's default route leads there
 	way   bool         // everything else leaves there, too
 	mac   net.HardwareAddr
 	mtu   int
 }
 
 func (d *fakeDevice) String() string {
-	return fmt.Sprint(d.up, d.addrs, d.gates, d.table, d.way, d.mac, d.mtu)
+	return fmt.Sprint(d.up, d.addrs, d.gates, d.table, d.way, d.way6, d.mac, d.mtu)
 }
 
 // configure does what netdev.Veth.Up does inside.
@@ -41,10 +41,12 @@ func (ns fakeNetns) configure(v netdev.Veth) {
 	if v.Table != 0 {
 		ns[fmt.Sprint("rule ", v.Table)] = &fakeDevice{up: true, addrs: v.Addrs}
 	}
-	if !v.Default {
-		return
-	}
 	for name, other := range ns {
-		other.way = !strings.HasPrefix(name, "rule ") && name == v.Peer
+		if v.Default4 {
+			other.way = name == v.Peer
+		}
+		if v.Default6 {
+			other.way6 = name == v.Peer
+		}
 	}
 }

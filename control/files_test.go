@@ -31,14 +31,18 @@ func TestResolvConf(t *testing.T) {
 	for name, row := range map[string]struct {
 		paths []string
 		dns   []netip.Addr
+		of    []family
 		want  string
 	}{
-		"plain":         {[]string{real, stub}, nil, "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example lan\n"},
-		"loopback only": {[]string{stub, real}, nil, "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example lan\n"},
-		"none at all":   {[]string{missing, stub, missing}, nil, "options edns0\nsearch lan\n"},
-		"chosen":        {[]string{real}, []netip.Addr{netip.MustParseAddr("203.0.113.1")}, "nameserver 203.0.113.1\nsearch example lan\n"},
+		"plain":         {[]string{real, stub}, nil, families[:], "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example lan\n"},
+		"loopback only": {[]string{stub, real}, nil, families[:], "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example lan\n"},
+		"none at all":   {[]string{missing, stub, missing}, nil, families[:], "options edns0\nsearch lan\n"},
+		"chosen":        {[]string{real}, []netip.Addr{netip.MustParseAddr("203.0.113.1")}, []family{ipv6}, "nameserver 203.0.113.1\nsearch example lan\n"},
+		"IPv4 alone":    {[]string{real}, nil, []family{ipv4}, "nameserver 192.0.2.1\nsearch example lan\n"},
+		"IPv6 alone":    {[]string{real}, nil, []family{ipv6}, "nameserver 2001:db8::1\nsearch example lan\n"},
+		"lo alone":      {[]string{real}, nil, nil, "nameserver 192.0.2.1\nnameserver 2001:db8::1\nsearch example lan\n"},
 	} {
-		_, got, _ := strings.Cut(string(resolvConf(row.paths, row.dns)), "\n") // behind the comment
+		_, got, _ := strings.Cut(string(resolvConf(row.paths, row.dns, row.of)), "\n") // behind the comment
 		if got != row.want {
 			t.Errorf("%s:\n%swant\n%s", name, got, row.want)
 		}
@@ -49,10 +53,10 @@ func TestRemoveResolvConfKeepsOthers(t *testing.T) {
 	etc := t.TempDir()
 	a := New(Options{NetnsEtc: etc, ResolvConf: []string{}})
 	for _, name := range []string{"mine", "shared"} {
-		if changed, err := a.writeResolvConf(name, nil); err != nil || !changed {
+		if changed, err := a.writeResolvConf(store.Sandbox{Netns: name}); err != nil || !changed {
 			t.Fatalf("write: %v, changed %v", err, changed)
 		}
-		if changed, err := a.writeResolvConf(name, nil); err != nil || changed {
+		if changed, err := a.writeResolvConf(store.Sandbox{Netns: name}); err != nil || changed {
 			t.Fatalf("write again: %v, changed %v", err, changed)
 		}
 	}

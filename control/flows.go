@@ -31,7 +31,7 @@ func (a *Agent) Flows(context.Context) ([]api.Flow, error) {
 
 func describeFlow(f datapath.Flow, sandbox string) api.Flow {
 	src, dst, natSrc, natDst := f.Src, f.Dst, f.NATSrc, f.NATDst
-	if f.Proto == datapath.ICMP {
+	if f.Proto == datapath.ICMP || f.Proto == datapath.ICMPv6 {
 		// An echo has one identifier, which people expect on both sides.
 		dst = netip.AddrPortFrom(dst.Addr(), src.Port())
 		natDst = netip.AddrPortFrom(natDst.Addr(), natSrc.Port())
@@ -98,31 +98,39 @@ func (a *Agent) flushPort(spec api.HostSpec) (int, error) {
 		}
 		return ended, nil
 	}
-	p, ok := a.publishAround(spec)
-	if !errors.Is(err, api.ErrUnprocessable) || !ok {
+	around := a.publishesAround(spec)
+	if !errors.Is(err, api.ErrUnprocessable) || len(around) == 0 {
 		return 0, api.Errorf(apiError(err).Code, "flush flows of %s: %w", spec, err)
 	}
 	ended := 0
-	for port := int(spec.HostPort); port <= int(spec.HostPortEnd); port++ {
-		n, err := a.fwd.EndPublishFlows(a.live.publishes[p.Key()], uint16(port))
-		ended += n
-		if err != nil {
-			return ended, err
+	for _, p := range around {
+		for port := int(spec.HostPort); port <= int(spec.HostPortEnd); port++ {
+			n, err := a.fwd.EndPublishFlows(a.live.publishes[p.Key()], uint16(port))
+			ended += n
+			if err != nil {
+				return ended, err
+			}
 		}
 	}
 	return ended, nil
 }
 
-// publishAround finds the one publish whose range holds all ports of a spec.
-func (a *Agent) publishAround(spec api.HostSpec) (found store.Publish, ok bool) {
-	for _, p := range a.want.publishes {
-		if p.Proto != spec.Proto || p.HostPort > spec.HostPort || p.HostPortEnd < spec.HostPortEnd {
-			continue
+// publishesAround finds the publishes whose ranges hold all ports of a spec: those on all
+// addresses, or else one.
+func (a *Agent) publishesAround(spec api.HostSpec) []store.Publish {
+	var onAll, onOne []store.Publish
+	for _, p := range a.want.publishList() {
+		switch {
+		case p.Proto != spec.Proto || p.HostPort > spec.HostPort || p.HostPortEnd < spec.HostPortEnd:
+		case spec.HostIP.IsValid() && p.HostIP != spec.HostIP.Unmap():
+		case p.HostIP.IsUnspecified():
+			onAll = append(onAll, p)
+		default:
+			onOne = append(onOne, p)
 		}
-		if spec.HostIP.IsValid() && p.HostIP != spec.HostIP.Unmap() || ok && !p.HostIP.IsUnspecified() {
-			continue
-		}
-		found, ok = p, true
 	}
-	return found, ok
+	if len(onAll) > 0 {
+		return onAll
+	}
+	return onOne[:min(1, len(onOne))]
 }

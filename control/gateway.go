@@ -10,20 +10,21 @@ import (
 // what comes from the interface's address.
 const tableBase = 1000
 
-// defaultAttachment is the one by which a sandbox's default route leads: the
-// first, in the order in which they came, whose network leads out at all.
-func (a *Agent) defaultAttachment(sb store.Sandbox) (store.Attachment, bool) {
+// defaultAttachment is the one by which a sandbox's default route of a family leads:
+// the first, in the order in which they came, that has an address of it and whose
+// network leads out at all.
+func (a *Agent) defaultAttachment(sb store.Sandbox, f family) (store.Attachment, bool) {
 	for _, at := range bridged(sb) {
-		if !a.want.networks[at.Network].Internal {
+		if _, has := f.addrOf(at); has && !a.want.networks[at.Network].Internal {
 			return at, true
 		}
 	}
 	return store.Attachment{}, false
 }
 
-// isDefault says whether a sandbox's default route leads by an attachment.
-func (a *Agent) isDefault(sb store.Sandbox, at store.Attachment) bool {
-	way, ok := a.defaultAttachment(sb)
+// isDefault says whether a sandbox's default route of a family leads by an attachment.
+func (a *Agent) isDefault(sb store.Sandbox, at store.Attachment, f family) bool {
+	way, ok := a.defaultAttachment(sb, f)
 	return ok && way.HostInterface == at.HostInterface
 }
 

@@ -46,7 +46,13 @@ func (a *Agent) servePublish(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Publish(r.Context(), create)
+	created, err := a.Publish(r.Context(), create)
+	if err != nil {
+		return nil, err
+	}
+	published := created[0]
+	published.Also = created[1:]
+	return published, nil
 }
 
 func (a *Agent) serveUnpublish(r *http.Request) (any, error) {

@@ -101,22 +101,22 @@ func TestMACTaken(t *testing.T) {
 
 // TestMostNetworks: a sandbox is on as many networks as the datapath can keep together.
 func TestMostNetworks(t *testing.T) {
-	if have := len(bpf.EbnetSandbox{}.Addrs); have != mostNetworks {
+	if have := len(bpf.EbnetSandbox{}.Addrs); have != mostAddresses {
 		t.Fatalf("the datapath keeps %d addresses of a sandbox together", have)
 	}
 	a := newWorld(t).agent()
 	var names []string
-	for i := range mostNetworks + 1 {
+	for i := range mostAddresses + 1 {
 		names = append(names, fmt.Sprint("n", i))
 		if err := createNetwork(api.NetworkCreate{Name: names[i], Subnets: prefixes(fmt.Sprintf("10.7.%d.0/24", i))})(a); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := createSandbox("web", names[:mostNetworks])(a); err != nil {
+	if err := createSandbox("web", names[:mostAddresses])(a); err != nil {
 		t.Fatal(err)
 	}
-	for what, err := range map[string]error{"connect": connect(names[mostNetworks], "web")(a), "create": createSandbox("db", names)(a)} {
-		if apiError(err).Code != api.CodeUnprocessable || !strings.Contains(err.Error(), "a sandbox is on at most 32") {
+	for what, err := range map[string]error{"connect": connect(names[mostAddresses], "web")(a), "create": createSandbox("db", names)(a)} {
+		if apiError(err).Code != api.CodeUnprocessable || !strings.Contains(err.Error(), "more than the 32 that a sandbox can have") {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -13,7 +13,8 @@ import (
 // inside is what a sandbox's namespace has, as far as it can be told at a glance.
 type inside struct {
 	links map[string]netdev.LinkInfo
-	way   int // ifindex of the device by which the default route leads; 0: there is none
+	way   int            // ifindex of the device by which the default route leads, IPv4's first; 0: there is none
+	ways  map[family]int // the same for each family
 }
 
 // lacks lists what is missing or wrong in a sandbox, for the log; empty: nothing.
@@ -37,7 +38,8 @@ func (have inside) lacks(want []netdev.Veth) string {
 		for _, p := range v.Addrs {
 			note(!slices.Contains(link.Addrs, p), p.String()+" is not on "+v.Peer)
 		}
-		note(v.Default && have.way == 0, "no default route")
+		note(v.Default4 && have.ways[ipv4] == 0, "no default route")
+		note(v.Default6 && have.ways[ipv6] == 0, "no default route of IPv6")
 	}
 	return strings.Join(out, ", ")
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
@@ -75,7 +76,8 @@ type Links interface {
 	Links() ([]netdev.LinkInfo, error)
 	PeerOf(netdev.LinkInfo) (netdev.LinkInfo, error)
 	PeerAddrs(netdev.LinkInfo) ([]netip.Prefix, error)
-	EnsureFIBLink(name string) (ifindex int, err error)
+	EnsureFIBLink(name string) (netdev.FIBLink, error)
+	CheckIPv6() error
 	Routes() ([]netdev.Route, error)
 	DefaultUplink([]netdev.LinkInfo) (ifindex int, ok bool, err error)
 
@@ -103,10 +105,13 @@ func (hostLinks) RemoveAddr(link string, p netip.Prefix) error        { return n
 func (hostLinks) Links() ([]netdev.LinkInfo, error)                   { return netdev.Links() }
 func (hostLinks) PeerOf(l netdev.LinkInfo) (netdev.LinkInfo, error)   { return netdev.PeerOf(l) }
 func (hostLinks) PeerAddrs(l netdev.LinkInfo) ([]netip.Prefix, error) { return netdev.PeerAddrs(l) }
-func (hostLinks) EnsureFIBLink(name string) (int, error)              { return netdev.EnsureFIBLink(name) }
-func (hostLinks) Routes() ([]netdev.Route, error)                     { return netdev.Routes() }
-func (hostLinks) RenameLink(ifindex int, name string) error           { return netdev.RenameLink(ifindex, name) }
-func (hostLinks) Addresses() (map[netip.Addr]string, error)           { return netdev.Addresses() }
+func (hostLinks) EnsureFIBLink(name string) (netdev.FIBLink, error) {
+	return netdev.EnsureFIBLink(name)
+}
+func (hostLinks) CheckIPv6() error                          { return netdev.CheckIPv6() }
+func (hostLinks) Routes() ([]netdev.Route, error)           { return netdev.Routes() }
+func (hostLinks) RenameLink(ifindex int, name string) error { return netdev.RenameLink(ifindex, name) }
+func (hostLinks) Addresses() (map[netip.Addr]string, error) { return netdev.Addresses() }
 func (hostLinks) PruneRules(netns string, keep ...int) error {
 	return netdev.PruneRules(netns, keep...)
 }
@@ -139,8 +144,14 @@ func (hostLinks) Inside(netns string) (have inside, err error) {
 		for _, l := range links {
 			have.links[l.Name] = l
 		}
-		have.way, _, err = netdev.DefaultUplink(links)
-		return err
+		have.ways = map[family]int{}
+		for f, of := range map[family]int{ipv4: unix.AF_INET, ipv6: unix.AF_INET6} {
+			if have.ways[f], _, err = netdev.DefaultWay(links, of); err != nil {
+				return err
+			}
+		}
+		have.way = cmp.Or(have.ways[ipv4], have.ways[ipv6])
+		return nil
 	})
 	if err != nil {
 		return inside{}, fmt.Errorf("look into %s: %w", netns, err)

@@ -43,11 +43,11 @@ func (a *Agent) addNetwork(n store.Network, back *undo) error {
 	if n.Driver != api.DriverBridge {
 		return nil
 	}
-	pool, err := openPool(n)
+	ps, err := openPools(n)
 	if err != nil {
 		return err
 	}
-	a.pools[n.Name] = pool
+	a.pools[n.Name] = ps
 	back.push(func() error { delete(a.pools, n.Name); return nil })
 	bridge, err := a.bridge(n)
 	if err != nil {

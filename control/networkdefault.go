@@ -15,7 +15,7 @@ func (a *Agent) ensureDefault() error {
 	if _, ok := a.want.networks[networkDefault]; ok {
 		return nil
 	}
-	subnet, err := a.freeSubnet()
+	subnet, err := a.freeSubnet(ipv4)
 	if err != nil {
 		return fmt.Errorf("create network %s: %w", networkDefault, err)
 	}

@@ -1,8 +1,6 @@
 package control
 
 import (
-	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/ebnet/ebnet/control/api"
@@ -26,8 +24,10 @@ func (a *Agent) planNetwork(create api.NetworkCreate) (store.Network, error) {
 	if n.Driver != api.DriverBridge {
 		return n, nil
 	}
-	if err := checkFamilies(create); err != nil {
-		return store.Network{}, err
+	if create.IPv6 {
+		if err := a.links.CheckIPv6(); err != nil {
+			return store.Network{}, api.Errorf(api.CodeUnprocessable, "%w", err)
+		}
 	}
 	n.Index = a.freeIndex()
 	n.MTU, n.HostIP = create.MTU, create.HostIP.Unmap()
@@ -39,31 +39,14 @@ func (a *Agent) planNetwork(create api.NetworkCreate) (store.Network, error) {
 	if err := a.planBridge(&n, create.Bridge, links); err != nil {
 		return store.Network{}, err
 	}
-	subnet, err := a.planSubnet(n, create, links)
-	if err != nil {
-		return store.Network{}, err
+	if mtu := a.mtu(n); create.IPv6 && mtu < api.MinMTU6 {
+		return store.Network{}, api.Errorf(api.CodeUnprocessable, "mtu %d, that of the way out, is too small for IPv6, which needs %d bytes: give one", mtu, api.MinMTU6)
 	}
-	n.Subnets = []store.Subnet{subnet}
-	return n, nil
+	n.Subnets, err = a.planSubnets(n, create, links)
+	return n, err
 }
 
 func isBuiltIn(network string) bool { return network == networkNone || network == networkHost }
-
-// checkFamilies refuses what is for later: IPv6, and several subnets.
-func checkFamilies(create api.NetworkCreate) error {
-	var addrs []netip.Addr
-	for _, p := range slices.Concat(create.Subnets, create.IPRanges) {
-		addrs = append(addrs, p.Addr())
-	}
-	addrs = append(append(addrs, create.Gateways...), create.HostIP.Unmap())
-	if create.IPv6 || slices.ContainsFunc(addrs, netip.Addr.Is6) {
-		return api.Errorf(api.CodeUnprocessable, "IPv6 is not supported yet")
-	}
-	if len(create.Subnets) > 1 || len(create.Gateways) > 1 || len(create.IPRanges) > 1 {
-		return api.Errorf(api.CodeUnprocessable, "a network has one IPv4 subnet, with one gateway and one ip-range")
-	}
-	return nil
-}
 
 // planBridge decides which bridge a network has: one of the name that is there is
 // used as it is and stays somebody else's.

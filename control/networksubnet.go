@@ -11,21 +11,32 @@ import (
 	"github.com/ebnet/ebnet/control/store"
 )
 
-// planSubnet decides on the addresses of a network: those asked for, or those
-// that a bridge which is there already has, or free ones.
-func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[string]netdev.LinkInfo) (store.Subnet, error) {
-	var s store.Subnet
-	if len(create.Gateways) > 0 {
-		s.Gateway = create.Gateways[0]
+// planSubnets decides on the addresses of a network: one subnet of each family that it is
+// to have.
+func (a *Agent) planSubnets(n store.Network, create api.NetworkCreate, links map[string]netdev.LinkInfo) ([]store.Subnet, error) {
+	for _, f := range families {
+		if f == ipv4 && create.NoIPv4 || f == ipv6 && !create.IPv6 {
+			continue
+		}
+		s, err := a.planSubnet(f, n, create, links)
+		if err != nil {
+			return nil, err
+		}
+		n.Subnets = append(n.Subnets, s)
 	}
-	if len(create.IPRanges) > 0 {
-		s.Range = create.IPRanges[0]
+	return n.Subnets, nil
+}
+
+// planSubnet decides on the addresses of a family: those asked for, or those
+// that a bridge which is there already has, or free ones.
+func (a *Agent) planSubnet(f family, n store.Network, create api.NetworkCreate, links map[string]netdev.LinkInfo) (store.Subnet, error) {
+	s := store.Subnet{
+		Prefix: f.firstPrefixOf(create.Subnets), Gateway: f.firstOf(create.Gateways), Range: f.firstPrefixOf(create.IPRanges),
 	}
 	bridge, there := links[n.Bridge]
-	own := addrs4(bridge) // none if the bridge is to be made
+	own := f.addrs(bridge) // none if the bridge is to be made
 	switch {
-	case len(create.Subnets) > 0:
-		s.Prefix = create.Subnets[0]
+	case s.Prefix.IsValid():
 	case len(own) > 0:
 		s.Prefix = ownSubnet(own, s)
 	case s.Range.IsValid():
@@ -33,7 +44,7 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 	case s.Gateway.IsValid():
 		return s, api.Errorf(api.CodeUnprocessable, "gateway %s has no subnet to be in: give a subnet, too", s.Gateway)
 	default:
-		free, err := a.freeSubnet()
+		free, err := a.freeSubnet(f)
 		if err != nil {
 			return s, err
 		}
@@ -43,8 +54,7 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 		return s, err
 	}
 	takeOver(&s, own)
-	n.Subnets = []store.Subnet{s}
-	pool, err := openPool(n)
+	pool, err := openPool(s)
 	if err != nil {
 		return s, err
 	}
@@ -53,6 +63,7 @@ func (a *Agent) planSubnet(n store.Network, create api.NetworkCreate, links map[
 		return s, noRoom(s)
 	}
 	s.AddsGateway = there && !slices.Contains(own, gatewayPrefix(s))
+	n.Subnets = []store.Subnet{s}
 	return s, a.checkOverlap(n, links)
 }
 
@@ -90,12 +101,12 @@ func takeOver(s *store.Subnet, own []netip.Prefix) {
 	}
 }
 
-// addrs4 are a link's IPv4 addresses that others on it can reach.
-func addrs4(l netdev.LinkInfo) []netip.Prefix {
-	return slices.DeleteFunc(globalAddrs(l.Addrs), func(p netip.Prefix) bool { return !p.Addr().Is4() })
+// addrs are a link's addresses of a family that others on it can reach.
+func (f family) addrs(l netdev.LinkInfo) []netip.Prefix {
+	return slices.DeleteFunc(globalAddrs(l.Addrs), func(p netip.Prefix) bool { return !f.hasAddr(p) })
 }
 
-// checkOverlap refuses a subnet that leads somewhere else already.
+// checkOverlap refuses a network's one subnet that leads somewhere else already.
 func (a *Agent) checkOverlap(n store.Network, links map[string]netdev.LinkInfo) error {
 	subnet := n.Subnets[0].Prefix
 	for _, other := range a.want.networkList() {
@@ -116,10 +127,17 @@ func (a *Agent) checkOverlap(n store.Network, links map[string]netdev.LinkInfo) 
 }
 
 // freeSubnet chooses a subnet that nothing on the host overlaps.
-func (a *Agent) freeSubnet() (netip.Prefix, error) {
+func (a *Agent) freeSubnet(f family) (netip.Prefix, error) {
 	used, err := a.usedPrefixes()
 	if err != nil {
 		return netip.Prefix{}, err
+	}
+	if f == ipv6 {
+		subnet, err := ipam.ChooseULA(a.random, used)
+		if err != nil {
+			err = fmt.Errorf("choose IPv6 subnet: %w: an address or a route of the host, or a network, overlaps all of fd00::/8", err)
+		}
+		return subnet, err
 	}
 	subnet, err := ipam.ChooseSubnet(a.random, ipam.DefaultPools(), used)
 	if err != nil {

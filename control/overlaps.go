@@ -17,7 +17,7 @@ func (p *pass) routes() {
 	p.addressesTwice()
 	for _, n := range p.want.networkList() {
 		for _, r := range overlaps(p.have.routes, p.have.links, n) {
-			p.problem(fmt.Sprintf("%s, which the host has elsewhere, overlaps network %s (%s)", r, n.Name, n.Subnets[0].Prefix))
+			p.problem(fmt.Sprintf("%s, which the host has elsewhere, overlaps network %s (%s)", r, n.Name, joinPrefixes(subnets(n))))
 		}
 		p.bridgeRoutes(n)
 	}

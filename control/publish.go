@@ -34,32 +34,34 @@ func (a *Agent) Publishes(_ context.Context, sandbox string) ([]api.Publish, err
 }
 
 func describePublish(p store.Publish, sb store.Sandbox) api.Publish {
-	target, _ := attachedTo(sb, p.Network)
+	target, _ := publishedAt(sb, p)
 	return api.Publish{
 		Proto: p.Proto, HostIP: p.HostIP.String(), HostPort: p.HostPort, HostPortEnd: p.HostPortEnd,
 		Sandbox: p.Sandbox, Address: target, Port: p.Port, PortEnd: p.PortEnd, Allow: p.Allow, Owner: p.Owner,
 	}
 }
 
-// attachedTo is the IPv4 address that a sandbox has on a network; without a name on
+// publishedAt is the address of a sandbox that a publish leads to: of the same family as
+// the host's.
+func publishedAt(sb store.Sandbox, p store.Publish) (netip.Addr, bool) {
+	return attachedTo(sb, p.Network, familyOf(p.HostIP))
+}
+
+// attachedTo is the address of a family that a sandbox has on a network; without a name on
 // that of its default route.
-func attachedTo(sb store.Sandbox, network string) (netip.Addr, bool) {
+func attachedTo(sb store.Sandbox, network string, f family) (netip.Addr, bool) {
 	network = cmp.Or(network, sb.Way)
 	for _, at := range bridged(sb) {
-		if at.Network != network {
-			continue
-		}
-		for _, addr := range at.Addresses {
-			if addr.Addr().Is4() {
-				return addr.Addr(), true
-			}
+		if at.Network == network {
+			return f.addrOf(at)
 		}
 	}
 	return netip.Addr{}, false
 }
 
-// Publish leads host ports to a sandbox's ports: all that are asked for, or none.
-func (a *Agent) Publish(_ context.Context, create api.PublishCreate) (_ api.Publish, err error) {
+// Publish leads host ports to a sandbox's ports: all that are asked for, or none. Without a
+// host address that is one publish for each family that the sandbox has.
+func (a *Agent) Publish(_ context.Context, create api.PublishCreate) (_ []api.Publish, err error) {
 	a.hurry()
 	defer a.ops.Unlock()
 	var back undo
@@ -67,24 +69,36 @@ func (a *Agent) Publish(_ context.Context, create api.PublishCreate) (_ api.Publ
 
 	sb, err := a.target(create.Sandbox)
 	if err != nil {
-		return api.Publish{}, err
+		return nil, err
 	}
-	p, err := a.planPublish(sb, create, &back)
+	ps, err := a.planPublish(sb, create, &back)
 	if err != nil {
-		return api.Publish{}, err
+		return nil, err
 	}
-	if err := a.commit(change{putPublishes: []store.Publish{p}}); err != nil {
-		return api.Publish{}, err
+	if err := a.commit(change{putPublishes: ps}); err != nil {
+		return nil, err
 	}
-	back.push(func() error { return a.commit(change{delPublishes: []store.PublishKey{p.Key()}}) })
-	if err := a.applyPublish(p, &back); err != nil {
-		return api.Publish{}, err
+	back.push(func() error { return a.commit(change{delPublishes: keys(ps)}) })
+	var out []api.Publish
+	for _, p := range ps {
+		if err := a.applyPublish(p, &back); err != nil {
+			return nil, err
+		}
+		out = append(out, describePublish(p, sb))
 	}
 	if err := a.syncReservedPorts(); err != nil {
-		return api.Publish{}, err
+		return nil, err
 	}
-	a.log.Info("published", "ports", hostSide(p), "sandbox", sb.Name, "port", p.Port)
-	return describePublish(p, sb), nil
+	a.log.Info("published", "ports", hostSides(ps), "sandbox", sb.Name, "port", ps[0].Port)
+	return out, nil
+}
+
+func keys(ps []store.Publish) []store.PublishKey {
+	var out []store.PublishKey
+	for _, p := range ps {
+		out = append(out, p.Key())
+	}
+	return out
 }
 
 // target finds the sandbox to publish to: the named one, or the only one.
@@ -147,7 +161,7 @@ func (d desired) entry(p store.Publish) (entry datapath.Publish, known bool, err
 
 // leads says whether a publish leads to a container that runs.
 func (d desired) leads(p store.Publish) bool {
-	_, runs := attachedTo(d.sandboxes[p.Sandbox], p.Network)
+	_, runs := publishedAt(d.sandboxes[p.Sandbox], p)
 	return runs
 }
 
@@ -161,7 +175,7 @@ func publishEntry(p store.Publish, sb store.Sandbox) (datapath.Publish, error) {
 	if err != nil {
 		return datapath.Publish{}, err
 	}
-	target, ok := attachedTo(sb, p.Network)
+	target, ok := publishedAt(sb, p)
 	if !ok {
 		err = fmt.Errorf("publish %s to sandbox %s on network %s: %w", hostSide(p), p.Sandbox, p.Network, errNoAddress)
 	}
@@ -192,4 +206,12 @@ func (a *Agent) withdrawPublish(p store.Publish, sb store.Sandbox) error {
 // hostSide is how people write the host's side of a publish.
 func hostSide(p store.Publish) string {
 	return api.HostSpec{HostIP: p.HostIP, HostPort: p.HostPort, HostPortEnd: p.HostPortEnd, Proto: p.Proto}.String()
+}
+
+func hostSides(ps []store.Publish) string {
+	var out []string
+	for _, p := range ps {
+		out = append(out, hostSide(p))
+	}
+	return strings.Join(out, " and ")
 }

@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -13,11 +12,12 @@ import (
 )
 
 // planPublish checks what is asked for, fills in what is left open, and reserves
-// the host ports.
-func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *undo) (store.Publish, error) {
+// the host ports. Without a host address it is one publish for each family that the
+// sandbox has.
+func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *undo) ([]store.Publish, error) {
 	spec := create.Spec
-	fail := func(code, format string, args ...any) (store.Publish, error) {
-		return store.Publish{}, api.Errorf(code, "publish %s: %w", spec, fmt.Errorf(format, args...))
+	fail := func(code, format string, args ...any) ([]store.Publish, error) {
+		return nil, api.Errorf(code, "publish %s: %w", spec, fmt.Errorf(format, args...))
 	}
 	if err := checkSpec(spec); err != nil {
 		return fail(api.CodeBadRequest, "%w", err)
@@ -28,22 +28,24 @@ func (a *Agent) planPublish(sb store.Sandbox, create api.PublishCreate, back *un
 	if err := checkSources(create.Allow); err != nil {
 		return fail(api.CodeBadRequest, "%w", err)
 	}
-	network, err := a.publishNetwork(sb, create.Network)
+	places, err := a.publishPlaces(sb, spec.HostIP.Unmap(), create.Network)
 	if err != nil {
 		return fail(api.CodeUnprocessable, "%w", err)
 	}
-	host := a.hostIP(spec.HostIP, cmp.Or(network, sb.Way))
-	if err := a.ownsAddress(host); err != nil {
-		return fail(api.CodeUnprocessable, "%w", err)
+	var ps []store.Publish
+	for _, at := range places {
+		if err := a.ownsAddress(at.host); err != nil {
+			return fail(api.CodeUnprocessable, "%w", err)
+		}
+		ps = append(ps, store.Publish{
+			Proto: spec.Proto, HostIP: at.host, HostPort: spec.HostPort, HostPortEnd: spec.HostPortEnd,
+			Sandbox: sb.Name, Network: at.network, Port: spec.Port, PortEnd: spec.PortEnd, Allow: sources(create.Allow), Owner: ownerEbnet,
+		})
 	}
-	p := store.Publish{
-		Proto: spec.Proto, HostIP: host, HostPort: spec.HostPort, HostPortEnd: spec.HostPortEnd,
-		Sandbox: sb.Name, Network: network, Port: spec.Port, PortEnd: spec.PortEnd, Allow: sources(create.Allow), Owner: ownerEbnet,
+	if err := a.reservePorts(ps, back); err != nil {
+		return nil, fmt.Errorf("publish %s: %w", spec, err)
 	}
-	if err := a.reservePorts(&p, back); err != nil {
-		return store.Publish{}, fmt.Errorf("publish %s: %w", spec, err)
-	}
-	return p, nil
+	return ps, nil
 }
 
 // checkSpec holds a spec that came as JSON to what the parser ensures of text.
@@ -58,52 +60,13 @@ func checkSpec(s api.PublishSpec) error {
 	return nil
 }
 
-// publishNetwork is the network on which a sandbox is published: the named one,
-// or that of its default route.
-func (a *Agent) publishNetwork(sb store.Sandbox, name string) (string, error) {
-	if onHost(sb) {
-		return "", fmt.Errorf("sandbox %s is in the host's own namespace, its ports are the host's already", sb.Name)
-	}
-	if foreign(sb.Owner) {
-		return a.guestPublishNetwork(sb, name)
-	}
-	ats := bridged(sb)
-	switch {
-	case len(ats) == 0:
-		return "", fmt.Errorf("sandbox %s has no network", sb.Name)
-	case name == "":
-		name = ats[0].Network
-		if way, ok := a.defaultAttachment(sb); ok {
-			name = way.Network
-		}
-	}
-	if _, ok := attachedTo(sb, name); !ok {
-		return "", fmt.Errorf("sandbox %s is not on network %s", sb.Name, name)
-	}
-	if a.want.networks[name].Internal {
-		return "", fmt.Errorf("network %s is internal: nothing outside reaches it", name)
-	}
-	return name, nil
-}
-
-// hostIP is the host address to publish on: the one asked for, or the network's
-// default, or the agent's.
-func (a *Agent) hostIP(asked netip.Addr, network string) netip.Addr {
-	for _, addr := range []netip.Addr{asked, a.want.networks[network].HostIP, a.opt.HostIP} {
-		if addr.IsValid() {
-			return addr.Unmap()
-		}
-	}
-	return netip.IPv4Unspecified()
-}
-
 // ownsAddress refuses addresses at which nothing would ever arrive.
 func (a *Agent) ownsAddress(host netip.Addr) error {
-	if host.Is6() {
-		return errors.New("IPv6 is not supported yet")
-	}
 	if host.IsUnspecified() || host.IsLoopback() {
 		return nil
+	}
+	if host.Is6() && host.IsLinkLocalUnicast() {
+		return fmt.Errorf("%s is of one link alone: use a global address", host)
 	}
 	links, err := a.links.Links()
 	if err != nil {
@@ -119,29 +82,68 @@ func (a *Agent) ownsAddress(host netip.Addr) error {
 	return fmt.Errorf("the host does not own %s", host)
 }
 
-// reservePorts takes the host ports, chooses them where none were named, and
-// makes sure that no process of the host holds one.
-func (a *Agent) reservePorts(p *store.Publish, back *undo) error {
-	owner := registryName(*p)
-	if p.HostPort == 0 {
-		n := int(p.PortEnd) - int(p.Port) + 1
-		probe := func(from, to uint16) error { return a.probe(p.Proto, p.HostIP, from, to) }
-		from, err := a.registry.Choose(owner, p.Proto, p.HostIP, n, probe)
-		if err != nil {
-			return err
+// reservePorts takes the host ports of publishes that differ in nothing but the family,
+// chooses them where none were named, and makes sure that no process of the host holds one.
+func (a *Agent) reservePorts(ps []store.Publish, back *undo) error {
+	if ps[0].HostPort == 0 {
+		return a.choosePorts(ps, back)
+	}
+	for _, p := range ps {
+		if err := a.registry.Reserve(registryName(p), p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
+			return a.unwrapTaken(err)
 		}
-		p.HostPort, p.HostPortEnd = from, from+uint16(n-1)
-	} else {
-		if err := a.registry.Reserve(owner, p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
+		back.push(func() error { a.releasePorts(p); return nil })
+		// The next one is reserved after that: a port that a process holds without listening
+		// is told from one that ebnet's own program refuses by what is published besides.
+		if err := a.probe(p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
 			return a.unwrapTaken(err)
 		}
 	}
-	reserved := *p
-	back.push(func() error { a.releasePorts(reserved); return nil })
-	if err := a.probe(p.Proto, p.HostIP, p.HostPort, p.HostPortEnd); err != nil {
-		return a.unwrapTaken(err)
+	return a.unwrapTaken(a.probeLoopback6(ps, ps[0].HostPort, ps[0].HostPortEnd))
+}
+
+// choosePorts takes free host ports, the same ones for all of the publishes.
+func (a *Agent) choosePorts(ps []store.Publish, back *undo) error {
+	var hosts []netip.Addr
+	for _, p := range ps {
+		hosts = append(hosts, p.HostIP)
+	}
+	n := int(ps[0].PortEnd) - int(ps[0].Port) + 1
+	probe := func(from, to uint16) error { return a.probeAll(ps, from, to) }
+	from, err := a.registry.Choose(registryName(ps[0]), ps[0].Proto, hosts, n, probe)
+	if err != nil {
+		return err
+	}
+	for i := range ps {
+		ps[i].HostPort, ps[i].HostPortEnd = from, from+uint16(n-1)
+		reserved := ps[i]
+		back.push(func() error { a.releasePorts(reserved); return nil })
 	}
 	return nil
+}
+
+// probeAll fails if a process of the host holds one of the ports on one of the publishes'
+// addresses.
+func (a *Agent) probeAll(ps []store.Publish, from, to uint16) error {
+	for _, p := range ps {
+		if err := a.probe(p.Proto, p.HostIP, from, to); err != nil {
+			return err
+		}
+	}
+	return a.probeLoopback6(ps, from, to)
+}
+
+// probeLoopback6 fails if a process of the host holds one of the ports on [::1], which is
+// led to what is published on all IPv4 addresses where nothing is on IPv6.
+func (a *Agent) probeLoopback6(ps []store.Publish, from, to uint16) error {
+	if len(ps) > 1 || ps[0].HostIP != ipv4.all() {
+		return nil
+	}
+	err := a.probe(ps[0].Proto, netip.IPv6Loopback(), from, to)
+	if errors.Is(err, hostports.ErrNotLocal) { // a host without IPv6
+		return nil
+	}
+	return err
 }
 
 // unwrapTaken leaves of a conflict what a person needs to know: who has the port, and

@@ -11,6 +11,7 @@ import (
 
 // bridges makes the networks' bridges and tells the datapath of them.
 func (p *pass) bridges() {
+	p.checkIPv6()
 	// The uplinks come first, for their MTU.
 	if err := p.uplinks(); err != nil {
 		p.fail("find the uplinks", err)
@@ -52,6 +53,20 @@ func (p *pass) bridges() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.live.bridges = index
+}
+
+// checkIPv6 finds out whether networks can have their IPv6 addresses. Where they cannot
+// their IPv4 is served all the same.
+func (p *pass) checkIPv6() {
+	off := p.links.CheckIPv6()
+	p.mu.Lock()
+	p.live.noIPv6 = off
+	p.mu.Unlock()
+	for _, n := range p.want.networkList() {
+		if off != nil && ipv6.servedBy(n) && !foreign(n.Owner) {
+			p.problem(fmt.Sprintf("network %s is without its IPv6: %v", n.Name, off))
+		}
+	}
 }
 
 // bridgeOf is the ifindex of a network's bridge, which it makes or repairs unless it
@@ -129,7 +144,7 @@ func (p *pass) settings() error {
 		return nil
 	}
 	settings := datapath.DefaultSettings()
-	settings.FIBIfindex = uint32(fib)
+	settings.FIBIfindex, settings.FIBMAC = uint32(fib.Index), fib.MAC
 	if err := p.fwd.SetSettings(settings); err != nil {
 		return err
 	}

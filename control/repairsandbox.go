@@ -40,7 +40,7 @@ func (p *pass) sandboxes() {
 // sandbox repairs one sandbox, in the order in which it is made.
 func (p *pass) sandbox(sb store.Sandbox) error {
 	name := netnsName(sb)
-	changed, err := p.writeResolvConf(name, sb.DNS)
+	changed, err := p.writeResolvConf(sb)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/ebnet/ebnet/control/store"
 )
 
 // resolver is what a resolv.conf says.
@@ -65,9 +67,12 @@ func upstream(paths []string) resolver {
 }
 
 // resolvConf is the content of a sandbox's resolv.conf: the servers that were
-// asked for, or else the host's.
-func resolvConf(paths []string, dns []netip.Addr) []byte {
+// asked for, or else those of the host's that are of a family which the sandbox has.
+func resolvConf(paths []string, dns []netip.Addr, of []family) []byte {
 	r := upstream(paths)
+	if near := among(r.servers, of); len(near) > 0 {
+		r.servers = near
+	}
 	if len(dns) > 0 {
 		r.servers = dns
 	}
@@ -82,12 +87,18 @@ func resolvConf(paths []string, dns []netip.Addr) []byte {
 	return []byte(out.String())
 }
 
-// writeResolvConf writes the resolv.conf of a namespace, unless it is right. It
+// among are the addresses that are of some families.
+func among(addrs []netip.Addr, of []family) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(of, familyOf(a)) })
+}
+
+// writeResolvConf writes the resolv.conf of a sandbox, unless it is right. It
 // says whether it had to.
-func (a *Agent) writeResolvConf(netns string, dns []netip.Addr) (changed bool, err error) {
+func (a *Agent) writeResolvConf(sb store.Sandbox) (changed bool, err error) {
+	netns := netnsName(sb)
 	dir := filepath.Join(a.opt.NetnsEtc, netns)
 	path := filepath.Join(dir, "resolv.conf")
-	want := resolvConf(a.opt.ResolvConf, dns)
+	want := resolvConf(a.opt.ResolvConf, sb.DNS, familiesOf(sb))
 	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, want) {
 		return false, nil
 	}

@@ -70,22 +70,18 @@ func (a *Agent) CreateSandbox(ctx context.Context, create api.SandboxCreate) (_ 
 	}
 	var publishes []store.Publish
 	for _, spec := range create.Publish {
-		p, err := a.planPublish(sb, api.PublishCreate{Spec: spec}, &back)
+		ps, err := a.planPublish(sb, api.PublishCreate{Spec: spec}, &back)
 		if err != nil {
 			return api.Sandbox{}, err
 		}
-		publishes = append(publishes, p)
+		publishes = append(publishes, ps...)
 	}
 	c := change{putSandboxes: []store.Sandbox{sb}, putPublishes: publishes, putNetworks: nets}
 	if err := a.commit(c); err != nil {
 		return api.Sandbox{}, err
 	}
 	back.push(func() error {
-		gone := change{delSandboxes: []string{sb.Name}}
-		for _, p := range publishes {
-			gone.delPublishes = append(gone.delPublishes, p.Key())
-		}
-		return a.commit(gone)
+		return a.commit(change{delSandboxes: []string{sb.Name}, delPublishes: keys(publishes)})
 	})
 	if err := a.buildSandbox(sb, &back); err != nil {
 		return api.Sandbox{}, fmt.Errorf("create sandbox %s: %w", sb.Name, err)

@@ -28,11 +28,7 @@ func (a *Agent) removeSandbox(sb store.Sandbox) error {
 	published := a.want.published(sb.Name)
 	err := a.dismantle(sb, published)
 	if err == nil {
-		c := change{delSandboxes: []string{sb.Name}}
-		for _, p := range published {
-			c.delPublishes = append(c.delPublishes, p.Key())
-		}
-		err = a.commit(c)
+		err = a.commit(change{delSandboxes: []string{sb.Name}, delPublishes: keys(published)})
 	}
 	if err != nil {
 		a.wake()
@@ -42,9 +38,7 @@ func (a *Agent) removeSandbox(sb store.Sandbox) error {
 		a.releasePorts(p)
 	}
 	for _, at := range bridged(sb) {
-		for _, addr := range at.Addresses {
-			a.pools[at.Network].Release(addr.Addr())
-		}
+		a.pools[at.Network].release(at)
 	}
 	a.owners.forget(sb.Name)
 	delete(a.unsure, sb.Name)

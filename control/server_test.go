@@ -77,7 +77,7 @@ func TestServer(t *testing.T) {
 		{"POST /v1/publishes", publishBody("81:80"), 409, `is in use by process 12 (busy)`},
 		{"POST /v1/publishes", publishBody("198.51.100.1:82:80"), 201, `"host_ip": "198.51.100.1"`},
 		{"POST /v1/publishes", publishBody("198.51.100.9:82:80"), 422, `the host does not own 198.51.100.9`},
-		{"POST /v1/publishes", publishBody("[::1]:82:80"), 422, `IPv6 is not supported yet`},
+		{"POST /v1/publishes", publishBody("[::1]:82:80"), 422, `sandbox web has no IPv6 address on network default`},
 		{"POST /v1/publishes", publishBody("82:80/sctp"), 422, `sctp is not supported yet`},
 		{"POST /v1/publishes", `{"spec":{"host_port":9,"host_port_end":8,"port":80,"port_end":80,"proto":"tcp"}}`, 400, `publish`},
 		{"POST /v1/sandboxes", `{"name":"db"}`, 201, `eth0`},

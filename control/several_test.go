@@ -124,7 +124,7 @@ func TestBridgeFull(t *testing.T) {
 	if apiError(err).Code != api.CodeConflict || !errors.Is(err, netdev.ErrBridgeFull) {
 		t.Errorf("a sandbox on a bridge that others filled: %v", err)
 	}
-	if len(a.want.sandboxes) > 0 || len(w.netns) > 0 || len(w.endpoints) > 0 || a.pools["default"].Taken() > 0 {
+	if len(a.want.sandboxes) > 0 || len(w.netns) > 0 || len(w.endpoints) > 0 || taken(a, "default") > 0 {
 		t.Error("something is left")
 	}
 }

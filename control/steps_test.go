@@ -65,10 +65,18 @@ func TestFailureAtEachStep(t *testing.T) {
 // takenNow tells what the agent has given out.
 func takenNow(a *Agent) string {
 	addrs := 0
-	for _, pool := range a.pools {
-		addrs += pool.Taken()
+	for network := range a.pools {
+		addrs += taken(a, network)
 	}
 	return fmt.Sprintf("%d networks with %d addresses, and %d ports", len(a.pools), addrs, a.registry.Count())
+}
+
+// taken counts the addresses that a network has given out.
+func taken(a *Agent, network string) (n int) {
+	for _, pool := range a.pools[network] {
+		n += pool.Taken()
+	}
+	return n
 }
 
 // TestDeathAtEachStep kills the agent at each change that an operation makes. The

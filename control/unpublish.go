@@ -1,7 +1,6 @@
 package control
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -64,7 +63,7 @@ func (a *Agent) selectPublishes(spec api.HostSpec) ([]store.Publish, error) {
 // isByDefault says whether a publish is on the address that those on its network have
 // when they name none.
 func (a *Agent) isByDefault(p store.Publish) bool {
-	return p.HostIP == a.hostIP(netip.Addr{}, cmp.Or(p.Network, a.want.sandboxes[p.Sandbox].Way))
+	return p.HostIP == a.hostIP(familyOf(p.HostIP), p.Network, a.want.sandboxes[p.Sandbox])
 }
 
 // selectPublishes finds what is published at exactly the ports of a spec: one
@@ -89,10 +88,11 @@ func selectPublishes(all iter.Seq[store.Publish], spec api.HostSpec, byDefault n
 	if spec.HostIP.IsValid() {
 		byDefault = spec.HostIP.Unmap()
 	}
-	for _, host := range []netip.Addr{netip.IPv4Unspecified(), byDefault} {
-		if found, ok := byHost[host]; ok {
-			return found, covers(found, spec)
-		}
+	if found, err := onAll(byHost, spec); len(found) > 0 || err != nil {
+		return found, err
+	}
+	if found, ok := byHost[byDefault]; ok {
+		return found, covers(found, spec)
 	}
 	if len(byHost) == 0 {
 		return nil, api.Errorf(api.CodeNotFound, "nothing is published there: \"ebnet port\" lists what is")
@@ -108,6 +108,31 @@ func selectPublishes(all iter.Seq[store.Publish], spec api.HostSpec, byDefault n
 	}
 	slices.Sort(hosts)
 	return nil, api.Errorf(api.CodeConflict, "published on %s, not on all addresses: name the address", strings.Join(hosts, " and "))
+}
+
+// onAll are those on all addresses of one family or of both, where that family has all of
+// a spec's ports.
+func onAll(byHost map[netip.Addr][]store.Publish, spec api.HostSpec) ([]store.Publish, error) {
+	var all, few []store.Publish
+	var short error // one family lacks ports
+	for _, f := range families {
+		found, ok := byHost[f.all()]
+		if !ok {
+			continue
+		}
+		switch err := covers(found, spec); {
+		case err == nil:
+			all = append(all, found...)
+		case !errors.Is(err, api.ErrNotFound):
+			return found, err
+		default:
+			few, short = found, err
+		}
+	}
+	if len(all) > 0 {
+		return all, nil
+	}
+	return few, short
 }
 
 // covers refuses to end a part of a publish, or more than there is.

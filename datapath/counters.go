@@ -197,6 +197,9 @@ func (d *Datapath) FlowStats() (FlowStats, error) {
 			}
 			present++
 			proto := Proto(h.key.Proto)
+			if proto == ICMPv6 {
+				proto = ICMP // one to people who count, as to the programs
+			}
 			s.ByProto[proto]++
 			if FlowKind(h.val.Kind) == KindMasquerade {
 				ports[port{AddrProto{fromAddr(h.val.Nat.Src), proto}, fromPort(h.val.Nat.Sport)}] = struct{}{}

@@ -71,7 +71,12 @@ func Open(maps *bpf.EbnetMaps, sweep *ebpf.Program) (*Datapath, error) {
 	for _, p := range pubs {
 		d.publishes.take(p.Slot)
 	}
-	return d, d.readLists()
+	for _, finish := range []func() error{d.finishEndpoints, func() error { return d.recountReserved(pubs) }, d.readLists} {
+		if err := finish(); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // slots hands out indexes of an array, the one longest free first, so that

@@ -47,7 +47,7 @@ func (d *Datapath) PutEndpoint(ep Endpoint) (Endpoint, error) {
 
 func (d *Datapath) addEndpoint(ep Endpoint) (_ Endpoint, err error) {
 	if ep.Slot, err = d.endpoints.allocate(); err != nil {
-		return Endpoint{}, fmt.Errorf("add endpoint %s: %w", ep.Addr4, err)
+		return Endpoint{}, fmt.Errorf("add endpoint %s: %w", cmp.Or(ep.Addr4, ep.Addr6), err)
 	}
 	raw := bpf.EbnetEndpoint{
 		Addr4: toAddr(ep.Addr4), Addr6: toAddr(ep.Addr6),
@@ -55,7 +55,7 @@ func (d *Datapath) addEndpoint(ep Endpoint) (_ Endpoint, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(fmt.Errorf("add endpoint %s: %w", ep.Addr4, full(err)), d.deleteEndpoint(raw))
+			err = errors.Join(fmt.Errorf("add endpoint %s: %w", cmp.Or(ep.Addr4, ep.Addr6), full(err)), d.deleteEndpoint(raw))
 		}
 	}()
 	if raw.Gen, err = d.generation(ep.Slot); err != nil {
@@ -113,10 +113,10 @@ func (d *Datapath) deleteEndpoint(raw bpf.EbnetEndpoint) error {
 		err = d.maps.Slots.Put(raw.Slot, bpf.EbnetSlot{Gen: gen + 1})
 	}
 	if err != nil {
-		return fmt.Errorf("end flows of endpoint %s: %w", fromAddr(raw.Addr4), err)
+		return fmt.Errorf("end flows of endpoint %s: %w", nameOf(raw), err)
 	}
 	if err := d.leaveSandbox(raw); err != nil {
-		return fmt.Errorf("delete endpoint %s: %w", fromAddr(raw.Addr4), err)
+		return fmt.Errorf("delete endpoint %s: %w", nameOf(raw), err)
 	}
 	for _, a := range addresses(raw) {
 		var have bpf.EbnetEndpoint
@@ -167,6 +167,11 @@ func (d *Datapath) generation(slot uint32) (uint32, error) {
 	var s bpf.EbnetSlot
 	err := d.maps.Slots.Lookup(slot, &s)
 	return s.Gen, err
+}
+
+// nameOf is the address by which errors name an endpoint.
+func nameOf(raw bpf.EbnetEndpoint) netip.Addr {
+	return cmp.Or(fromAddr(raw.Addr4), fromAddr(raw.Addr6))
 }
 
 func addresses(raw bpf.EbnetEndpoint) []bpf.EbnetAddr {

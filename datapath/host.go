@@ -68,6 +68,7 @@ type Settings struct {
 	PortMin        uint16        // masquerade chooses from here ...
 	PortMax        uint16        // ... to here when a source's own port is taken
 	FIBIfindex     uint32        // a device with forwarding on, for route look-ups
+	FIBMAC         [6]byte       // its link address
 }
 
 // DefaultSettings are those of the RFCs.
@@ -88,7 +89,7 @@ func (d *Datapath) SetSettings(s Settings) error {
 	raw := bpf.EbnetSettings{
 		TcpEstablished: ticks(s.TCPEstablished), TcpNew: ticks(s.TCPNew),
 		TcpClosing: ticks(s.TCPClosing), Udp: ticks(s.UDP), Icmp: ticks(s.ICMP),
-		PortMin: s.PortMin, PortMax: s.PortMax, FibIfindex: s.FIBIfindex,
+		PortMin: s.PortMin, PortMax: s.PortMax, FibIfindex: s.FIBIfindex, FibMac: s.FIBMAC,
 	}
 	if err := d.maps.Config.Put(uint32(0), raw); err != nil {
 		return fmt.Errorf("write settings: %w", err)

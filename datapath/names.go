@@ -11,10 +11,11 @@ type Proto uint8
 
 // The protocols that ebnet knows by name.
 const (
-	ICMP Proto = 1
-	TCP  Proto = 6
-	UDP  Proto = 17
-	SCTP Proto = 132
+	ICMP   Proto = 1
+	TCP    Proto = 6
+	UDP    Proto = 17
+	ICMPv6 Proto = 58
+	SCTP   Proto = 132
 )
 
 func (p Proto) String() string {
@@ -25,6 +26,8 @@ func (p Proto) String() string {
 		return "tcp"
 	case UDP:
 		return "udp"
+	case ICMPv6:
+		return "icmpv6"
 	case SCTP:
 		return "sctp"
 	}
@@ -33,7 +36,7 @@ func (p Proto) String() string {
 
 // ParseProto is the inverse of String for the protocols known by name.
 func ParseProto(s string) (Proto, error) {
-	for _, p := range []Proto{ICMP, TCP, UDP, SCTP} {
+	for _, p := range []Proto{ICMP, TCP, UDP, ICMPv6, SCTP} {
 		if p.String() == s {
 			return p, nil
 		}
@@ -61,6 +64,7 @@ const (
 	DropTTL         = DropReason(bpf.EbnetDropReasonDROP_TTL)
 	DropRewrite     = DropReason(bpf.EbnetDropReasonDROP_REWRITE)
 	DropLeak        = DropReason(bpf.EbnetDropReasonDROP_LEAK)
+	DropMTU         = DropReason(bpf.EbnetDropReasonDROP_MTU)
 	dropReasons     = DropReason(bpf.EbnetDropReasonDROP_REASONS)
 )
 
@@ -80,6 +84,7 @@ var dropNames = [...]string{
 	DropTTL:         "ttl",
 	DropRewrite:     "rewrite",
 	DropLeak:        "leak",
+	DropMTU:         "mtu",
 }
 
 // A reason without a name does not compile.

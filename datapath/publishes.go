@@ -97,15 +97,20 @@ func held(p bpf.EbnetPublish) bool {
 	return p.Flags&uint16(bpf.EbnetPublishFlagPUBLISH_HELD) != 0
 }
 
-// reserve counts the publishes that hold a port, on whatever address.
-func (d *Datapath) reserve(proto Proto, port uint16, by int) error {
-	key := uint32(port)
+// portIndex is where the array of reserved ports has a port.
+func portIndex(proto Proto, port uint16) uint32 {
 	switch proto {
 	case UDP:
-		key += 1 << 16
+		return 1<<16 | uint32(port)
 	case SCTP:
-		key += 2 << 16
+		return 2<<16 | uint32(port)
 	}
+	return uint32(port)
+}
+
+// reserve counts the publishes that hold a port, on whatever address.
+func (d *Datapath) reserve(proto Proto, port uint16, by int) error {
+	key := portIndex(proto, port)
 	var n uint32
 	if err := d.maps.Reserved.Lookup(key, &n); err != nil {
 		return err

@@ -30,6 +30,13 @@ func load(ls *links, c Config) (*bpf.EbnetMaps, *bpf.EbnetPrograms, error) {
 	if err := scale(spec, c.Memory); err != nil {
 		return nil, nil, err
 	}
+	csumV6, err := checksumFlag6()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := spec.Variables[bpf.EbnetVarCfgCsumV6].Set(csumV6); err != nil {
+		return nil, nil, fmt.Errorf("set checksum flag: %w", err)
+	}
 	pinned, err := pinnedMaps(dir, spec)
 	if err != nil {
 		return nil, nil, err

@@ -38,6 +38,18 @@ static __always_inline bool addr_is_any(const struct addr *a)
 	return !a->w[0] && !a->w[1] && (!a->w[2] || a->w[2] == V4_MAPPED) && !a->w[3];
 }
 
+/* fe80::/10: of one link, and never routed. */
+static __always_inline bool addr_is_link_local6(const struct addr *a)
+{
+	return (a->w[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+/* The unspecified address of the same family. */
+static __always_inline struct addr addr_any_like(const struct addr *a)
+{
+	return (struct addr){ .w = { 0, 0, addr_is_v4(a) ? V4_MAPPED : 0, 0 } };
+}
+
 /* 224.0.0.0/4 and 255.255.255.255, or ff00::/8. */
 static __always_inline bool addr_is_multicast(const struct addr *a)
 {

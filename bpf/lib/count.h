@@ -50,10 +50,10 @@ static __always_inline void count_event(__u32 event)
 
 static __always_inline enum flow_proto flow_proto(__u8 proto)
 {
-	return proto == IPPROTO_TCP    ? FLOW_TCP
-	       : proto == IPPROTO_UDP  ? FLOW_UDP
-	       : proto == IPPROTO_ICMP ? FLOW_ICMP
-				       : FLOW_OTHER;
+	return proto == IPPROTO_TCP                               ? FLOW_TCP
+	       : proto == IPPROTO_UDP                             ? FLOW_UDP
+	       : proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6 ? FLOW_ICMP
+								  : FLOW_OTHER;
 }
 
 static __always_inline void count_flow(__u32 kind, __u8 proto)

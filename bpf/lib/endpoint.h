@@ -6,8 +6,8 @@
 #ifndef EBNET_ENDPOINT_H
 #define EBNET_ENDPOINT_H
 
-#include "addr.h"
 #include "maps.h"
+#include "packet.h"
 
 /* Of what differs in a subnet. The agent has the same function: datapath/endpointbits.go. */
 static __always_inline __u32 endpoint_hash(const struct addr *a)
@@ -15,6 +15,12 @@ static __always_inline __u32 endpoint_hash(const struct addr *a)
 	__u32 h = a->w[2] ^ a->w[3];
 
 	return (h ^ h >> 16) & 0xffff;
+}
+
+/* An endpoint's address of a packet's family. */
+static __always_inline const struct addr *own_addr(const struct pkt *p, const struct endpoint *ep)
+{
+	return p->v6 ? &ep->addr6 : &ep->addr4;
 }
 
 static __always_inline struct endpoint *endpoint_lookup(const struct addr *a)

@@ -127,10 +127,10 @@ static __always_inline void flow_end(const struct tuple *key, struct flow *f)
 /* After how many ticks without a packet does this flow end? */
 static __always_inline __u32 flow_lifetime(const struct flow *f, const struct settings *cfg)
 {
-	if (f->nat.proto == IPPROTO_UDP)
-		return cfg->udp;
-	if (f->nat.proto != IPPROTO_TCP)
+	if (f->nat.proto == IPPROTO_ICMP || f->nat.proto == IPPROTO_ICMPV6)
 		return cfg->icmp;
+	if (f->nat.proto != IPPROTO_TCP)
+		return cfg->udp;
 	if (f->state & STATE_CLOSING)
 		return cfg->tcp_closing;
 	return f->state & STATE_ESTABLISHED ? cfg->tcp_established : cfg->tcp_new;
@@ -270,21 +270,41 @@ static __always_inline bool is_renewable(const struct flow *f)
 	return !(f->flags & FLOW_EVICTABLE) && f->kind != KIND_HOST;
 }
 
+/* Which hook a packet comes by; what comes from containers has their device in a flow's half. */
+enum hook {
+	HOOK_CTR,
+	HOOK_EXT,
+	HOOK_HOST,
+};
+
+/* May this half's packets come by that hook, and this device? */
+static __always_inline bool comes_by(const struct __sk_buff *skb, const struct flow *f,
+				     enum hook hook)
+{
+	bool hosts = f->flags & FLOW_TO_HOST && f->flags & FLOW_INITIATOR;
+
+	if (hook == HOOK_CTR)
+		return f->iif == skb->ifindex;
+	return !f->iif && hosts == (hook == HOOK_HOST);
+}
+
 /*
  * Finds the flow that carries this packet. One that is dead or halved, or that
  * a new connection replaces, is none any more. NULL: none.
  */
-static __always_inline struct flow *flow_find(struct __sk_buff *skb, struct pkt *p)
+static __always_inline struct flow *flow_find(struct __sk_buff *skb, struct pkt *p, enum hook hook)
 {
 	struct flow *f;
 
-	if (!p->ported || p->fragment)
+	if (!p->ported)
 		return NULL;
 	f = flow_lookup(&p->t);
 	if (!f)
 		return NULL;
 	if (!flow_lives(f))
 		goto end;
+	if (!comes_by(skb, f, hook))
+		return NULL;
 	if (reopens(p, f)) {
 		if (!is_renewable(f))
 			goto end;
@@ -292,7 +312,7 @@ static __always_inline struct flow *flow_find(struct __sk_buff *skb, struct pkt 
 		p->reopens = true;
 		return NULL;
 	}
-	if (f->state & STATE_OVER || (f->iif && f->iif != skb->ifindex))
+	if (f->state & STATE_OVER)
 		return NULL;
 	if ((f->flags & (FLOW_EVICTABLE | FLOW_INITIATOR)) == (FLOW_EVICTABLE | FLOW_INITIATOR) &&
 	    !other_new_half(&p->t, f))

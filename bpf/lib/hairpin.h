@@ -51,7 +51,7 @@ CHECKED_ALONE int publish_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 		net = bpf_map_lookup_elem(&networks, &i);
 		if (!net)
 			return DROP(DROP_NO_ENDPOINT);
-		s.d->first.nat.src = net->gateway4;
+		s.d->first.nat.src = p->v6 ? net->gateway6 : net->gateway4;
 	}
 	client = endpoint_lookup(&p->t.src);
 	if (client)

@@ -3,7 +3,7 @@
  * The host's own flows where they meet those of containers: a new one over the
  * outside tuple of a container's leaves from another port, as the kernel's own
  * NAT does it, and an echo's identifier is noted, because no socket look-up
- * would tell.
+ * would tell. Of a protocol without ports the host's flow ends a container's.
  */
 #ifndef EBNET_HOSTS_OWN_H
 #define EBNET_HOSTS_OWN_H
@@ -13,7 +13,7 @@
 
 static __always_inline bool is_echo_request(const struct pkt *p)
 {
-	return p->t.proto == IPPROTO_ICMP && p->t.sport;
+	return is_icmp(p) && p->t.sport;
 }
 
 /* A new flow of the host's own towards an uplink. */
@@ -21,14 +21,21 @@ CHECKED_ALONE int host_opens(struct __sk_buff *skb, const struct pkt *p)
 {
 	struct tuple answer;
 	struct draft *d;
+	struct flow *f;
 	bool taken;
 
 	if (!p)
 		return PASS;
 	tuple_reverse(&answer, &p->t);
 	taken = tuple_taken(p, &answer);
-	if (!taken && !is_echo_request(p))
+	if (taken && p->portless) {
+		f = flow_lookup(&answer);
+		if (f)
+			flow_end(&answer, f);
+		taken = false;
+	} else if (!taken && !p->portless && !is_echo_request(p)) {
 		return PASS;
+	}
 	d = draft_begin(KIND_HOST, p);
 	if (!d)
 		return PASS;

@@ -165,6 +165,22 @@ struct {
 	__type(value, struct draft);
 } drafts SEC(".maps");
 
+/* Datagrams whose first fragment has come. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAX_DATAGRAMS);
+	__type(key, struct datagram);
+	__type(value, struct first_fragment);
+} fragments SEC(".maps");
+
+/* Fragments that came before their first: see fragment.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, MAX_HELD);
+	__type(key, __u32);
+	__type(value, struct held_fragment);
+} held SEC(".maps");
+
 /* Sockets of the host that were sent to a container: where they had asked to go. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

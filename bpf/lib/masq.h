@@ -18,7 +18,7 @@ static __always_inline void masq_range(struct port_search *s)
 		return;
 	s->first = cfg->port_min;
 	s->count = cfg->port_max - cfg->port_min + 1;
-	if (s->p->t.proto == IPPROTO_ICMP)
+	if (is_icmp(s->p))
 		return;
 	if (bpf_ntohs(s->p->t.sport) < PRIVILEGED_PORTS && cfg->port_min == PRIVILEGED_PORTS) {
 		s->first = 1;
@@ -40,12 +40,12 @@ static __always_inline int masq_make(struct __sk_buff *skb, const struct pkt *p,
 
 	if (tuple_free(skb, p, d))
 		s.err = flow_make(p, d);
-	if (s.err == -EEXIST) {
+	if (s.err == -EEXIST && !p->portless) {
 		masq_range(&s);
 		search_ports(&s);
+		if (s.err == -EEXIST)
+			count_no_port(p->t.proto);
 	}
-	if (s.err == -EEXIST)
-		count_no_port(p->t.proto);
 	return made(s.err);
 }
 
@@ -75,7 +75,7 @@ CHECKED_ALONE int open_from_ctr(struct __sk_buff *skb, const struct pkt *p,
 	if (!d)
 		return DROP(DROP_FLOW_TABLE);
 	if (p->ttl <= 1)
-		return DROP(DROP_TTL);
+		return expired(skb, p, DIR_EGRESS);
 	err = find_route(skb, p, &rt);
 	if (err)
 		return err;

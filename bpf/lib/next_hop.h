@@ -12,6 +12,7 @@
 #include "flow.h"
 
 #define AF_INET 2
+#define AF_INET6 10
 #define HOP_TICKS 30 /* 2 s */
 
 /* A flow's hop: the place in the map, and which of its neighbours is meant. */
@@ -51,9 +52,34 @@ static __always_inline long ask_fib(struct __sk_buff *skb, struct bpf_fib_lookup
 	cfg = bpf_map_lookup_elem(&config, &zero);
 	if (!cfg)
 		return -ENOENT;
-	fib->family = AF_INET;
 	fib->ifindex = cfg->fib_ifindex;
 	return bpf_fib_lookup(skb, fib, sizeof(*fib), flags);
+}
+
+/* Who wants to know the way, and to whom. */
+static __always_inline void fib_ask_for(struct bpf_fib_lookup *fib, const struct tuple *t)
+{
+	fib->l4_protocol = t->proto;
+	if (addr_is_v4(&t->dst)) {
+		fib->family = AF_INET;
+		fib->ipv4_src = t->src.w[3];
+		fib->ipv4_dst = t->dst.w[3];
+	} else {
+		fib->family = AF_INET6;
+		__builtin_memcpy(fib->ipv6_src, &t->src, sizeof(t->src));
+		__builtin_memcpy(fib->ipv6_dst, &t->dst, sizeof(t->dst));
+	}
+}
+
+/* The neighbour that the kernel has named, which may be of the other family (RFC 5549). */
+static __always_inline struct addr fib_gateway(const struct bpf_fib_lookup *fib)
+{
+	struct addr gateway;
+
+	if (fib->family == AF_INET)
+		return addr_v4(fib->ipv4_dst);
+	__builtin_memcpy(&gateway, fib->ipv6_dst, sizeof(gateway));
+	return gateway;
 }
 
 /* Is this the neighbour whose place it is? */
@@ -66,7 +92,7 @@ static __always_inline bool hop_is(const struct next_hop *hop, const struct addr
 /* The hop of what the kernel has just been asked for, where it is known well enough; else 0. */
 static __always_inline __u32 hop_known(const struct bpf_fib_lookup *fib)
 {
-	struct addr gateway = addr_v4(fib->ipv4_dst);
+	struct addr gateway = fib_gateway(fib);
 	__u32 place = hop_hash(&gateway, fib->ifindex);
 	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
 
@@ -78,7 +104,7 @@ static __always_inline __u32 hop_known(const struct bpf_fib_lookup *fib)
 /* Takes or renews a neighbour's place; one that another neighbour lives in stays its. */
 static __always_inline void hop_write(struct flow *f, const struct bpf_fib_lookup *fib)
 {
-	struct addr gateway = addr_v4(fib->ipv4_dst);
+	struct addr gateway = fib_gateway(fib);
 	__u32 place = hop_hash(&gateway, fib->ifindex);
 	struct next_hop *hop = bpf_map_lookup_elem(&next_hops, &place);
 	__u32 version, now = now_ticks();
@@ -99,8 +125,6 @@ static __always_inline void hop_write(struct flow *f, const struct bpf_fib_looku
 	hop->oif = fib->ifindex;
 	__builtin_memcpy(hop->header, fib->dmac, ETH_ALEN);
 	__builtin_memcpy(hop->header + ETH_ALEN, fib->smac, ETH_ALEN);
-	hop->header[12] = ETH_P_IP >> 8;
-	hop->header[13] = ETH_P_IP & 0xff;
 	hop->deadline = now + HOP_TICKS;
 	__sync_fetch_and_add(&hop->version, 1);
 	f->hop = hop_name(place, hop->gen);
@@ -117,15 +141,13 @@ static __noinline int hop_renew(struct __sk_buff *skb, struct flow *f)
 
 	if (!f)
 		return 0;
-	fib.l4_protocol = f->nat.proto;
-	fib.ipv4_src = f->nat.src.w[3];
-	fib.ipv4_dst = f->nat.dst.w[3];
+	fib_ask_for(&fib, &f->nat);
 	if (ask_fib(skb, &fib, 0) == BPF_FIB_LKUP_RET_SUCCESS && fib.ifindex == f->oif)
 		hop_write(f, &fib);
 	return 0;
 }
 
-/* Copies a flow's link header out; false where it is not known, or no longer for sure. */
+/* Copies the link addresses of a flow's next hop out; false where it is not known, or no longer for sure. */
 static __always_inline bool hop_header(const struct flow *f, __u8 *header, __u32 now)
 {
 	__u32 place = hop_place(f->hop);
@@ -135,7 +157,7 @@ static __always_inline bool hop_header(const struct flow *f, __u8 *header, __u32
 	if (!place || !hop || hop_expired(hop, now) || hop_name(place, hop->gen) != f->hop)
 		return false;
 	version = *(volatile __u32 *)&hop->version;
-	__builtin_memcpy(header, hop->header, ETH_HLEN);
+	__builtin_memcpy(header, hop->header, 2 * ETH_ALEN);
 	return !(version & 1) && version == *(volatile __u32 *)&hop->version;
 }
 

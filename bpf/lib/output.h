@@ -3,8 +3,8 @@
 #ifndef EBNET_OUTPUT_H
 #define EBNET_OUTPUT_H
 
+#include "kernel.h"
 #include "next_hop.h"
-#include "rewrite.h"
 
 /* Kernel 6.7; what older kernels refuse is asked again without it. */
 #define FIB_LOOKUP_SRC (1U << 4)
@@ -31,11 +31,15 @@ static __always_inline int to_container(struct __sk_buff *skb, __u32 host_side)
 static __always_inline int uplink_source(struct route *rt)
 {
 	struct uplink *up = bpf_map_lookup_elem(&uplinks, &rt->oif);
+	struct addr *own;
 
-	if (!up || !addr_is_v4(&up->addr4))
+	if (!up)
 		return DROP(DROP_NO_ROUTE);
-	if (!rt->src.w[3])
-		rt->src = up->addr4;
+	own = addr_is_v4(&rt->src) ? &up->addr4 : &up->addr6;
+	if (own->w[2] == 0 && own->w[0] == 0) /* it has none of this family */
+		return DROP(DROP_NO_ROUTE);
+	if (addr_is_any(&rt->src))
+		rt->src = *own;
 	return 0;
 }
 
@@ -46,19 +50,23 @@ static __always_inline int uplink_source(struct route *rt)
  */
 static __noinline int find_route(struct __sk_buff *skb, const struct pkt *p, struct route *rt)
 {
-	struct bpf_fib_lookup fib = { .l4_protocol = p->t.proto };
+	struct bpf_fib_lookup fib = {};
 	long ret;
 
-	fib.ipv4_src = p->t.src.w[3];
-	fib.ipv4_dst = p->t.dst.w[3];
+	fib_ask_for(&fib, &p->t);
 	ret = ask_fib(skb, &fib, FIB_LOOKUP_SRC);
-	rt->src = addr_v4(fib.ipv4_src);
+	if (!p->v6)
+		rt->src = addr_v4(fib.ipv4_src);
+	else
+		__builtin_memcpy(&rt->src, fib.ipv6_src, sizeof(rt->src));
 	if (ret == -EINVAL) {
 		ret = ask_fib(skb, &fib, 0);
-		rt->src = addr_v4(0);
+		rt->src = addr_any_like(&p->t.src);
 	}
 	if (ret == BPF_FIB_LKUP_RET_NOT_FWDED)
 		return PASS;
+	if (ret == BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		ret = BPF_FIB_LKUP_RET_SUCCESS; /* along() sees to that */
 	if (ret != BPF_FIB_LKUP_RET_SUCCESS && ret != BPF_FIB_LKUP_RET_NO_NEIGH)
 		return DROP(DROP_NO_ROUTE);
 	rt->oif = fib.ifindex;
@@ -78,19 +86,42 @@ static __always_inline enum pkt_path path_of(__u8 kind)
 static __always_inline void count_flow_packet(struct __sk_buff *skb, const struct pkt *p,
 					      const struct flow *f, enum direction dir)
 {
-	struct endpoint *from;
+	struct endpoint *ep;
 	__u32 ifindex = skb->ifindex;
 
 	count_path(p, f->network, dir, path_of(f->kind));
-	if (f->flags & FLOW_TO_CONTAINER)
-		count_endpoint(p, f->endpoint, DIR_INGRESS);
-	else
-		count_endpoint(p, f->endpoint, DIR_EGRESS);
-	if (f->kind != KIND_HAIRPIN)
+	if (f->kind != KIND_HAIRPIN) {
+		count_endpoint(p, f->endpoint,
+			       f->flags & FLOW_TO_CONTAINER ? DIR_INGRESS : DIR_EGRESS);
 		return;
-	from = bpf_map_lookup_elem(&devices, &ifindex);
-	if (from)
-		count_endpoint(p, from->slot, DIR_EGRESS);
+	}
+	ep = bpf_map_lookup_elem(&devices, &ifindex);
+	if (ep)
+		count_endpoint(p, ep->slot, DIR_EGRESS);
+	ifindex = f->oif;
+	ep = bpf_map_lookup_elem(&devices, &ifindex);
+	if (ep)
+		count_endpoint(p, ep->slot, DIR_INGRESS);
+}
+
+/*
+ * The kernel forwards this packet of a flow, or tells its sender why not; of what it
+ * fragments, to_ext translates the parts.
+ */
+static __noinline int along_by_kernel(struct __sk_buff *skb, const struct pkt *p, struct flow *f,
+				      enum direction dir)
+{
+	struct tuple nat = f->nat;
+
+	if (p->ttl <= 1)
+		count_drop(DROP_TTL, dir, p->segs);
+	else if (!may_be_fragmented(skb, p))
+		count_drop(DROP_MTU, dir, p->segs);
+	else
+		count_flow_packet(skb, p, f, dir);
+	if (f->flags & FLOW_TO_CONTAINER && rewrite(skb, p, &nat, 0))
+		return DROP(DROP_REWRITE);
+	return to_kernel(skb);
 }
 
 /*
@@ -100,7 +131,7 @@ static __always_inline void count_flow_packet(struct __sk_buff *skb, const struc
 CHECKED_ALONE int along(struct __sk_buff *skb, const struct pkt *p, struct flow *f,
 			enum direction dir)
 {
-	__u8 header[ETH_HLEN];
+	__u8 header[2 * ETH_ALEN];
 	bool known = false;
 	struct tuple nat;
 	__u32 oif, now;
@@ -119,8 +150,8 @@ CHECKED_ALONE int along(struct __sk_buff *skb, const struct pkt *p, struct flow 
 			return PASS;
 		return rewrite(skb, p, &nat, 0) ?: PASS;
 	}
-	if (p->ttl <= 1)
-		return DROP(DROP_TTL);
+	if (p->ttl <= 1 || too_big(skb, oif))
+		return along_by_kernel(skb, p, f, dir);
 	count_flow_packet(skb, p, f, dir);
 	if (!(flags & FLOW_TO_CONTAINER)) {
 		known = hop_header(f, header, now);

@@ -23,8 +23,22 @@ static __always_inline struct publish *publish_of(const struct addr *addr, __be1
 
 	if (pub)
 		return pub;
-	key.addr = addr_v4(0);
+	key.addr = addr_any_like(addr);
 	return bpf_map_lookup_elem(&publishes, &key);
+}
+
+/*
+ * Whose a port is that a process of the host names: "this host" in IPv6 is that in IPv4,
+ * too, where no IPv6 port is published.
+ */
+static __always_inline struct publish *publish_named(const struct addr *a, __be16 port, __u8 proto)
+{
+	struct publish *pub = publish_of(a, port, proto);
+	struct addr any4 = addr_v4(0);
+
+	if (pub || addr_is_v4(a) || !(addr_is_loopback(a) || addr_is_any(a)))
+		return pub;
+	return publish_of(&any4, port, proto);
 }
 
 /* How many publishes reserve a port, on whatever address. */
@@ -54,7 +68,7 @@ static __always_inline bool port_is_reserved(const struct addr *a, __be16 port, 
 		return false;
 	if (addr_is_any(a))
 		return true;
-	pub = publish_of(a, port, proto);
+	pub = publish_named(a, port, proto);
 	return pub && !(pub->flags & PUBLISH_HELD);
 }
 
@@ -73,20 +87,26 @@ static __always_inline struct publish *publish_lookup(const struct addr *addr, _
  */
 static __always_inline bool host_owns(struct __sk_buff *skb, const struct tuple *answer)
 {
-	struct bpf_sock_tuple t = {
-		.ipv4 = {
-			.saddr = answer->src.w[3],
-			.daddr = answer->dst.w[3],
-			.sport = answer->sport,
-			.dport = answer->dport,
-		},
-	};
+	struct bpf_sock_tuple t = {};
+	__u32 size = sizeof(t.ipv4);
 	struct bpf_sock *sk;
 
+	if (addr_is_v4(&answer->dst)) {
+		t.ipv4.saddr = answer->src.w[3];
+		t.ipv4.daddr = answer->dst.w[3];
+		t.ipv4.sport = answer->sport;
+		t.ipv4.dport = answer->dport;
+	} else {
+		__builtin_memcpy(t.ipv6.saddr, &answer->src, sizeof(answer->src));
+		__builtin_memcpy(t.ipv6.daddr, &answer->dst, sizeof(answer->dst));
+		t.ipv6.sport = answer->sport;
+		t.ipv6.dport = answer->dport;
+		size = sizeof(t.ipv6);
+	}
 	if (answer->proto == IPPROTO_TCP)
-		sk = bpf_skc_lookup_tcp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
+		sk = bpf_skc_lookup_tcp(skb, &t, size, NETNS_CURRENT, 0);
 	else if (answer->proto == IPPROTO_UDP)
-		sk = bpf_sk_lookup_udp(skb, &t, sizeof(t.ipv4), NETNS_CURRENT, 0);
+		sk = bpf_sk_lookup_udp(skb, &t, size, NETNS_CURRENT, 0);
 	else
 		return false;
 	if (!sk)

@@ -75,8 +75,6 @@ static __always_inline void count_publish(__u32 slot)
  */
 static __always_inline int publish_make(struct port_search *s, bool keep_port)
 {
-	if (s->p->ttl <= 1)
-		return DROP(DROP_TTL);
 	s->err = -EEXIST;
 	if (keep_port && publish_claims(s->p, s->d))
 		s->err = flow_make(s->p, s->d);

@@ -13,54 +13,63 @@
 /* May this packet answer in the name of another address of its sandbox? */
 static __always_inline bool may_answer_for(const struct pkt *p, const struct endpoint *from)
 {
-	if (!from->sandbox || !p->ported || p->fragment)
+	if (!from->sandbox || !p->ported)
 		return false;
-	return p->t.proto == IPPROTO_UDP || !addr_equal(&p->t.src, &from->addr4);
+	return p->t.proto == IPPROTO_UDP || !addr_equal(&p->t.src, own_addr(p, from));
 }
 
-/* The flow to a published port of that address which this packet answers. */
-static __always_inline struct flow *answered_for(const struct pkt *p, const struct endpoint *from,
-						 const struct addr *other)
+/* Is this, in the name of that address, the key of a flow to a published port of it? */
+static __always_inline bool answered_for(const struct pkt *p, const struct endpoint *from,
+					 const struct addr *other, const struct tuple *key)
 {
-	struct tuple t = p->t;
 	struct flow *f;
 
-	if (!addr_equal(&t.src, other) && !addr_equal(&t.src, &from->addr4))
-		return NULL;
-	t.src = *other;
-	f = flow_lookup(&t);
-	if (!f || !f->publish || f->flags & FLOW_INITIATOR || !flow_lives(f))
-		return NULL;
-	return f;
+	if (!addr_equal(&p->t.src, other) && !addr_equal(&p->t.src, own_addr(p, from)))
+		return false;
+	f = flow_lookup(key);
+	return f && f->publish && !(f->flags & FLOW_INITIATOR) && flow_lives(f);
 }
 
-/* Sends an answer along the flow of one of its sandbox's other addresses. PASS: there is none. */
-CHECKED_ALONE int answer_for_sibling(struct __sk_buff *skb, const struct pkt *p,
-				     struct endpoint *from)
+/*
+ * Does this packet answer for another address of its sandbox? Then the key of the flow
+ * that it takes is left in this CPU's draft: no stack has room for it.
+ */
+CHECKED_ALONE bool answers_for_sibling(const struct pkt *p, const struct endpoint *from)
 {
+	struct draft *d;
 	struct sandbox *box;
 	struct addr *other;
-	struct flow *f;
+	__u32 zero = 0;
 	__u64 id;
 	int i;
 
 	if (!p || !from)
-		return PASS;
+		return false;
 	id = from->sandbox;
 	box = bpf_map_lookup_elem(&sandboxes, &id);
-	if (!box)
-		return PASS;
+	d = bpf_map_lookup_elem(&drafts, &zero);
+	if (!box || !d)
+		return false;
+	d->answer = p->t;
 	for (i = 0; i < MAX_SANDBOX_ADDRS; i++) {
 		other = &box->addrs[i];
 		if (addr_is_any(other))
 			break;
-		if (addr_equal(other, &from->addr4))
+		if (addr_is_v4(other) == p->v6 || addr_equal(other, own_addr(p, from)))
 			continue;
-		f = answered_for(p, from, other);
-		if (f)
-			return along(skb, p, f, DIR_EGRESS);
+		d->answer.src = *other;
+		if (answered_for(p, from, other, &d->answer))
+			return true;
 	}
-	return PASS;
+	return false;
+}
+
+static __always_inline struct flow *sibling_flow(const struct pkt *p, const struct endpoint *from)
+{
+	__u32 zero = 0;
+	struct draft *d = bpf_map_lookup_elem(&drafts, &zero);
+
+	return d && answers_for_sibling(p, from) ? flow_lookup(&d->answer) : NULL;
 }
 
 #endif

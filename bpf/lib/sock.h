@@ -115,8 +115,9 @@ static __always_inline enum send_verdict go_to_container(__u64 cookie, struct pe
 	struct peer asked = *peer;
 
 	if (addr_is_hosts(&peer->addr))
-		pub = publish_lookup(&peer->addr, peer->port, peer->proto);
-	if (!pub || (!across_families && addr_is_v4(&peer->addr) != addr_is_v4(&pub->addr))) {
+		pub = publish_named(&peer->addr, peer->port, peer->proto);
+	if (!pub || addr_is_any(&pub->addr) ||
+	    (!across_families && addr_is_v4(&peer->addr) != addr_is_v4(&pub->addr))) {
 		forget_origin(cookie, peer);
 		return STAYS;
 	}

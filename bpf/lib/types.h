@@ -23,6 +23,9 @@
 #define MAX_NEW_HALVES 131072
 #define MAX_NEXT_HOPS 4096 /* a power of two */
 #define MAX_SOCK_ORIGINS 65536
+#define MAX_DATAGRAMS 16384
+#define MAX_HELD 256 /* a power of two */
+#define MAX_HELD_LEN 2048
 
 /* An address of either family; IPv4 is v4-mapped (::ffff:a.b.c.d). */
 struct addr {
@@ -214,10 +217,9 @@ struct next_hop {
 	__u32 version; /* odd while it is written */
 	__u32 gen; /* counts the neighbours that had this place */
 	__u32 deadline; /* in ticks; past it the kernel is asked again */
-	__u8 header[14];
-	__u16 pad;
+	__u8 header[12]; /* both link addresses */
 };
-_Static_assert(sizeof(struct next_hop) == 48, "next_hop has holes");
+_Static_assert(sizeof(struct next_hop) == 44, "next_hop has holes");
 
 enum host_addr_flag {
 	HOST_ADDR_UPLINK = 1 << 0, /* on an uplink */
@@ -235,14 +237,16 @@ struct settings {
 	__u16 port_min; /* host order; masquerade chooses from here ... */
 	__u16 port_max; /* ... to here when the source's own port is taken */
 	__u32 fib_ifindex; /* device with forwarding on, for route look-ups; 0: none */
+	__u8 fib_mac[6]; /* its link address */
+	__u16 pad;
 };
-_Static_assert(sizeof(struct settings) == 28, "settings has holes");
+_Static_assert(sizeof(struct settings) == 36, "settings has holes");
 
 /* Why a packet was dropped. */
 enum drop_reason {
 	DROP_INVALID, /* malformed headers */
 	DROP_UNSUPPORTED, /* a protocol that is not translated */
-	DROP_FRAGMENT, /* a fragment that would need translation */
+	DROP_FRAGMENT, /* a fragment whose first has not come in time */
 	DROP_NO_FLOW, /* TCP in the middle of a connection that is not known */
 	DROP_SOURCE, /* the source is not the container's own address, or none that comes from outside */
 	DROP_ISOLATED, /* between networks, or into or out of an internal one */
@@ -255,6 +259,7 @@ enum drop_reason {
 	DROP_TTL, /* time to live exceeded */
 	DROP_REWRITE, /* the kernel refused to change the packet */
 	DROP_LEAK, /* a container's address on its way out of an uplink */
+	DROP_MTU, /* too big for the device that it leaves by; the sender is told */
 	DROP_REASONS,
 };
 
@@ -272,6 +277,37 @@ enum pkt_path {
 	PATH_MASQUERADE,
 	PATH_HAIRPIN,
 	PATHS,
+};
+
+/* A datagram in fragments, as RFC 791 and RFC 8200 tell one from another. */
+struct datagram {
+	struct addr src;
+	struct addr dst;
+	__be32 id;
+	__u8 proto;
+	__u8 pad[3];
+};
+_Static_assert(sizeof(struct datagram) == 40, "datagram has holes");
+
+/* What the first fragment of a datagram says for all of them. */
+struct first_fragment {
+	__be16 sport;
+	__be16 dport;
+	__u8 tcp_flags;
+	__u8 ported;
+	__u16 pad;
+	__u32 seen;
+};
+_Static_assert(sizeof(struct first_fragment) == 12, "first_fragment has holes");
+
+/* A fragment that came before its first, kept until that comes. */
+struct held_fragment {
+	struct datagram of;
+	__u32 lock; /* 1: a CPU has it */
+	__u32 seen; /* when it came */
+	__u32 len; /* of data; 0: the place is free */
+	__u32 dir; /* enum direction */
+	__u8 data[MAX_HELD_LEN];
 };
 
 /* A packet counter; segmentation-offload packets count as their segments,

@@ -30,7 +30,7 @@ type check func(context.Context) finding
 func (a *app) checks() []check {
 	return []check{
 		checkKernel, checkBTF, checkRights, checkProgramTypes, checkJIT, checkTCX, checkBPFFS, checkCgroup,
-		a.checkAgent, checkHooks, checkFirewall, a.checkDocker, a.checkDockerRules, a.checkDockerIPv6,
+		a.checkAgent, checkHooks, checkFirewall, a.checkDocker, a.checkDockerRules,
 	}
 }
 

@@ -128,21 +128,6 @@ func TestDoctorOnDockersRules(t *testing.T) {
 	}
 }
 
-// TestDoctorOnDockersIPv6 names networks that are served by half.
-func TestDoctorOnDockersIPv6(t *testing.T) {
-	status := engineStatus()
-	status.Engines[0].Socket = fakeDocker(t, "fd00:77::/64")
-	a := adopter(t, serve(t, statusOf(status)), dockerOff)
-	if f := a.checkDockerIPv6(t.Context()); f.Result != warning || !strings.HasPrefix(f.Found, "Docker's network shop has fd00:77::/64, and ") || f.Advice == "" {
-		t.Errorf("found %+v", f)
-	}
-	status.Engines[0].Socket = fakeDocker(t)
-	a = adopter(t, serve(t, statusOf(status)), dockerOff)
-	if f := a.checkDockerIPv6(t.Context()); f != (finding{Check: "Docker's IPv6", Result: good, Found: "none"}) {
-		t.Errorf("found %+v", f)
-	}
-}
-
 func engineStatus() api.Status {
 	status := readyStatus()
 	status.Engines = []api.Engine{{
@@ -189,14 +174,10 @@ func needRoot(t *testing.T) {
 	}
 }
 
-// fakeDocker answers as a Docker that has one network, with more subnets if these are
-// given, and one container.
-func fakeDocker(t *testing.T, more ...string) (socket string) {
+// fakeDocker answers as a Docker that has one network and one container.
+func fakeDocker(t *testing.T) (socket string) {
 	t.Helper()
 	subnets := []any{map[string]any{"Subnet": "172.29.0.0/16", "Gateway": "172.29.0.1"}}
-	for _, subnet := range more {
-		subnets = append(subnets, map[string]any{"Subnet": subnet})
-	}
 	network := map[string]any{
 		"Id": strings.Repeat("a", 64), "Name": "shop", "Driver": "bridge",
 		"Options": map[string]string{"com.docker.network.bridge.name": "front0"},

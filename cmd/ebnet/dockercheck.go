@@ -3,10 +3,7 @@ package main
 import (
 	"context"
 	"strings"
-	"time"
 
-	"github.com/ebnet/ebnet/control"
-	"github.com/ebnet/ebnet/control/engine/docker"
 	"github.com/ebnet/ebnet/control/firewall"
 )
 
@@ -56,31 +53,6 @@ func (a *app) checkDockerRules(ctx context.Context) finding {
 	if setup.adopted {
 		f.Result, f.Found = warning, "they translate addresses beside ebnet"
 		f.Advice = "with iptables off in " + setup.File + " restart dockerd and remove what it leaves: " + setup.removeDockerRules()
-	}
-	return f
-}
-
-// checkDockerIPv6 looks for networks of Docker's that ebnet does not serve all of.
-func (a *app) checkDockerIPv6(ctx context.Context) finding {
-	f := finding{Check: "Docker's IPv6", Result: good, Found: "none"}
-	setup, err := a.dockerSetup(ctx, "/proc")
-	if err != nil || !setup.there {
-		return f // the check before has said what is wrong
-	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	world, err := docker.Read(ctx, setup.socket)
-	if err != nil {
-		return f.unknown(err)
-	}
-	unserved := control.UnservedIPv6(world)
-	if len(unserved) == 0 {
-		return f
-	}
-	f.Found = strings.Join(unserved, "; ")
-	f.Advice = "leave such networks' containers without services that others must not reach, or make the networks anew without IPv6"
-	if setup.adopted {
-		f.Result = warning
 	}
 	return f
 }

@@ -37,7 +37,7 @@ func TestDoctorLooksAtEverything(t *testing.T) {
 			t.Errorf("says too little: %+v", f)
 		}
 	}
-	want := "kernel, BTF, rights, program types, BPF JIT, tcx, bpffs, cgroup2, agent, hooks, host firewall, Docker, Docker's rules, Docker's IPv6"
+	want := "kernel, BTF, rights, program types, BPF JIT, tcx, bpffs, cgroup2, agent, hooks, host firewall, Docker, Docker's rules"
 	if strings.Join(names, ", ") != want {
 		t.Errorf("got %s, want %s", strings.Join(names, ", "), want)
 	}

@@ -50,6 +50,7 @@ func newNetworkConnectCommand(a *app) *cobra.Command {
 		ValidArgsFunction: a.completeConnect,
 	}
 	ip := cmd.Flags().String("ip", "", "its `IP` in the network (default: a free one)")
+	ip6 := cmd.Flags().String("ip6", "", "its IPv6 `address` in the network (default: a free one)")
 	mac := cmd.Flags().String("mac", "", "its `MAC` address in the network (default: made from the IP)")
 	cmd.Flags().SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "mac-address" { // podman's
@@ -63,6 +64,11 @@ func newNetworkConnectCommand(a *app) *cobra.Command {
 		if cmd.Flags().Changed("ip") {
 			if connect.IP, err = parseAddr(*ip); err != nil {
 				return usagef(cmd, "bad --ip %q: %w", *ip, err)
+			}
+		}
+		if cmd.Flags().Changed("ip6") {
+			if connect.IP6, err = parseAddr(*ip6); err != nil || !connect.IP6.Is6() {
+				return usagef(cmd, "bad --ip6 %q: not an IPv6 address", *ip6)
 			}
 		}
 		if cmd.Flags().Changed("mac") {

@@ -15,6 +15,7 @@ import (
 // not one of api.NetworkCreate's fields as it stands.
 type networkFlags struct {
 	create   api.NetworkCreate
+	ipv4     bool
 	subnets  []string
 	gateways []string
 	ranges   []string
@@ -27,7 +28,8 @@ func newNetworkCreateCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Create a network",
-		Long: "Create a network. Without --subnet ebnet chooses a free one.\n\n" +
+		Long: "Create a network. Without --subnet ebnet chooses a free one. With --ipv6 it has IPv6, too: a random private /64\n" +
+			"(RFC 4193), unless --subnet names one.\n\n" +
 			"A bridge that exists is used as it is, with its own subnet unless --subnet names another, and never deleted.\n" +
 			"The gateway's address is added to it where it is missing, and goes with the network. Its MTU is left alone, and\n" +
 			"the sandboxes' links have the same or that of --mtu; but the kernel lets a bridge whose MTU nobody has set follow\n" +
@@ -37,7 +39,8 @@ func newNetworkCreateCommand(a *app) *cobra.Command {
 			api.OptionMasquerade + "=false is --no-masquerade,\n" +
 			api.OptionHostIP + " is --host-ip, " + api.OptionMTU + " is --mtu.",
 		Example: "  ebnet network create blue\n" +
-			"  ebnet network create db --subnet 10.7.0.0/24 --ip-range 10.7.0.128/25 --internal --label app=shop",
+			"  ebnet network create db --subnet 10.7.0.0/24 --ip-range 10.7.0.128/25 --internal --label app=shop\n" +
+			"  ebnet network create both --ipv6 --subnet 10.8.0.0/24 --subnet fd00:8::/64",
 		Args: args(1, 1, "NAME"),
 
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -62,10 +65,11 @@ func newNetworkCreateCommand(a *app) *cobra.Command {
 func addNetworkFlags(flags *pflag.FlagSet) *networkFlags {
 	f := &networkFlags{}
 	flags.StringVarP(&f.create.Driver, "driver", "d", api.DriverBridge, "bridge, or none for sandboxes with lo alone")
-	flags.StringArrayVar(&f.subnets, "subnet", nil, "`CIDR` of its addresses (default: a free one)")
+	flags.StringArrayVar(&f.subnets, "subnet", nil, "`CIDR` of its addresses, one of each family at most (default: a free one)")
 	flags.StringArrayVar(&f.gateways, "gateway", nil, "`IP` of the bridge (default: the first of the subnet)")
 	flags.StringArrayVar(&f.ranges, "ip-range", nil, "choose addresses from this `CIDR` (default: the subnet)")
-	flags.BoolVar(&f.create.IPv6, "ipv6", false, "with an IPv6 subnet")
+	flags.BoolVar(&f.create.IPv6, "ipv6", false, "with an IPv6 subnet, too; a --subnet of IPv6 says the same")
+	flags.BoolVar(&f.ipv4, "ipv4", true, "with an IPv4 subnet; --ipv4=false makes it a network of IPv6 alone")
 	flags.StringVar(&f.create.Bridge, "bridge", "", "`name` of the bridge (default: one of ebnet's choosing)")
 	flags.IntVar(&f.create.MTU, "mtu", 0, "largest packet in `bytes` (default: that of the uplink with the default route)")
 	flags.BoolVar(&f.create.Internal, "internal", false, "nothing leaves it, nothing is published into it")
@@ -83,7 +87,7 @@ func addNetworkFlags(flags *pflag.FlagSet) *networkFlags {
 // they were given: the agent resolves them.
 func (f *networkFlags) request(cmd *cobra.Command, name string) (api.NetworkCreate, error) {
 	create := f.create
-	create.Name = name
+	create.Name, create.NoIPv4 = name, !f.ipv4
 	var err error
 	if create.Subnets, err = parseList(cmd, "subnet", f.subnets, parseSubnet); err != nil {
 		return create, err

@@ -12,9 +12,11 @@ func newPublishCommand(a *app) *cobra.Command {
 		Short: "Publish a port of a running sandbox on the host",
 		Long: "Publish a port or range of a running sandbox on the host.\n\n" +
 			"SPEC is [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]. HOSTPORT 0 or empty leaves\n" +
-			"the choice to ebnet. What is published is printed.",
+			"the choice to ebnet. Without HOSTIP it is published on all addresses of the host, of those families that\n" +
+			"the sandbox has. HOSTIP is of one of them; IPv6 stands in brackets. What is published is printed.",
 		Example: "  ebnet publish 8080:80 --to web\n" +
 			"  ebnet publish 127.0.0.1:5353:53/udp --to db\n" +
+			"  ebnet publish [::1]:8080:80 --to web\n" +
 			"  ebnet publish 8000-8010:9000-9010 --to web\n" +
 			"  ebnet publish 8443:443 --to web --network blue --allow 192.0.2.0/24",
 		Args: args(1, 1, "SPEC"),
@@ -49,7 +51,7 @@ func newPublishCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return printPublishes(cmd.OutOrStdout(), *output, []api.Publish{published}, true)
+		return printPublishes(cmd.OutOrStdout(), *output, published, true)
 	}
 	return cmd
 }

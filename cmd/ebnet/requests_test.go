@@ -27,7 +27,8 @@ func TestRequests(t *testing.T) {
 		"network create blue":                                    create + `{"name":"blue","driver":"bridge"}`,
 		"network create blue -d none":                            create + `{"name":"blue","driver":"none"}`,
 		"network create blue --subnet 10.7.9.9/16":               create + `{"name":"blue","driver":"bridge","subnets":["10.7.9.9/16"]}`,
-		"network create --subnet 10.7.0.0/16,10.8.0.0/16 blue":   create + `{"name":"blue","driver":"bridge","subnets":["10.7.0.0/16","10.8.0.0/16"]}`,
+		"network create --subnet 10.7.0.0/16,fd00::/64 blue":     create + `{"name":"blue","driver":"bridge","subnets":["10.7.0.0/16","fd00::/64"]}`,
+		"network create --ipv6 --ipv4=false blue":                create + `{"name":"blue","driver":"bridge","ipv6":true,"no_ipv4":true}`,
 		"network create blue --subnet 10.7.0.0/16 --subnet ::/8": create + `{"name":"blue","driver":"bridge","subnets":["10.7.0.0/16","::/8"]}`,
 		"network create blue --gateway 10.7.0.9":                 create + `{"name":"blue","driver":"bridge","gateways":["10.7.0.9"]}`,
 		"network create blue --subnet 10.7.0.0/16 --ip-range 10.7.1.0/24": create +
@@ -50,12 +51,18 @@ func TestRequests(t *testing.T) {
 		"network disconnect blue web": `POST /v1/networks/blue/disconnect {"sandbox":"web"}`,
 
 		"network connect --ip 10.7.0.9 --mac 02-42-0A-07-00-09 blue web": `POST /v1/networks/blue/connect {"sandbox":"web","ip":"10.7.0.9","mac":"02:42:0a:07:00:09"}`,
+		"network connect --ip 10.7.0.9 --ip6 fd00::9 blue web":           `POST /v1/networks/blue/connect {"sandbox":"web","ip":"10.7.0.9","ip6":"fd00::9"}`,
 		"network connect blue web --mac-address 02:42:0a:07:00:09":       `POST /v1/networks/blue/connect {"sandbox":"web","mac":"02:42:0a:07:00:09"}`,
 
 		"sandbox create web --network blue --network default": sandbox + `{"name":"web","networks":[{"network":"blue"},{"network":"default"}]}`,
 		"sandbox create web --net blue,ip=10.7.0.9,mac=02:42:0a:07:00:09 --network name=red,ip=10.8.0.9 --net green:ip=10.9.0.9": sandbox +
 			`{"name":"web","networks":[{"network":"blue","ip":"10.7.0.9","mac":"02:42:0a:07:00:09"},` +
 			`{"network":"red","ip":"10.8.0.9"},{"network":"green","ip":"10.9.0.9"}]}`,
+
+		"sandbox create web --network blue,ip=10.7.0.9,ip6=fd00::9 --network red,ip=fd00::8": sandbox +
+			`{"name":"web","networks":[{"network":"blue","ip":"10.7.0.9","ip6":"fd00::9"},{"network":"red","ip6":"fd00::8"}]}`,
+
+		"publish [::1]:8080:80 --to web": publish + `{"spec":{"host_ip":"::1","host_port":8080,"host_port_end":8080,"port":80,"port_end":80,"proto":"tcp"},"sandbox":"web"}`,
 
 		"publish 8080:80 --to web --network blue":                  publish + web + `,"sandbox":"web","network":"blue"}`,
 		"publish 8080:80 --net blue":                               publish + web + `,"network":"blue"}`,

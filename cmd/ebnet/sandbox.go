@@ -32,7 +32,7 @@ type sandboxFlags struct {
 func addSandboxFlags(a *app, cmd *cobra.Command) *sandboxFlags {
 	f := &sandboxFlags{}
 	flags := cmd.Flags()
-	flags.StringArrayVar(&f.networks, "network", nil, "attach to `NAME[,ip=IP][,mac=MAC]`, the first as eth0, the next as eth1; none or host for no network of its own (default: the default network)")
+	flags.StringArrayVar(&f.networks, "network", nil, "attach to `NAME[,ip=IP][,ip6=IP6][,mac=MAC]`, the first as eth0, the next as eth1; none or host for no network of its own (default: the default network)")
 	flags.StringArrayVarP(&f.publish, "publish", "p", nil, "publish `[HOSTIP:]HOSTPORT[-END]:PORT[-END][/PROTO]`")
 	flags.StringArrayVar(&f.dns, "dns", nil, "name server's `IP` (default: those of the host)")
 	flags.StringArrayVarP(&f.labels, "label", "l", nil, "`KEY=VALUE`")

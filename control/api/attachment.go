@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// ParseAttachment parses the value of --network: NAME, NAME,ip=IP,mac=MAC,
-// Docker's name=NAME,ip=IP and podman's NAME:ip=IP. It wraps ErrBadRequest.
+// ParseAttachment parses the value of --network: NAME, NAME,ip=IP,ip6=IP6,mac=MAC,
+// Docker's name=NAME,ip=IP and podman's NAME:ip=IP, in which ip may be of either
+// family. It wraps ErrBadRequest.
 func ParseAttachment(text string) (Attachment, error) {
 	attachment, err := parseAttachment(text)
 	if err != nil {
@@ -55,15 +56,23 @@ func (a *Attachment) set(option string) error {
 			return fmt.Errorf("two names: %s and %s", quote(a.Network), quote(value))
 		}
 		a.Network = value
-	case "ip":
+	case "ip", "ip6":
 		addr, err := netip.ParseAddr(value)
 		if err != nil || addr.Zone() != "" {
-			return fmt.Errorf("ip %s is not an IP address", quote(value))
+			return fmt.Errorf("%s %s is not an IP address", key, quote(value))
 		}
-		if a.IP.IsValid() {
-			return fmt.Errorf("two addresses: %s and %s", a.IP, addr)
+		addr = addr.Unmap()
+		if key == "ip6" && addr.Is4() {
+			return fmt.Errorf("ip6 %s is not an IPv6 address", quote(value))
 		}
-		a.IP = addr.Unmap()
+		field := &a.IP
+		if addr.Is6() {
+			field = &a.IP6
+		}
+		if field.IsValid() {
+			return fmt.Errorf("two addresses: %s and %s", field, addr)
+		}
+		*field = addr
 	case "mac", "mac-address":
 		mac, err := ParseMAC(value)
 		if err != nil {
@@ -71,7 +80,7 @@ func (a *Attachment) set(option string) error {
 		}
 		a.MAC = mac
 	default:
-		return fmt.Errorf("unknown option %s: use ip or mac", quote(key))
+		return fmt.Errorf("unknown option %s: use ip, ip6 or mac", quote(key))
 	}
 	return nil
 }

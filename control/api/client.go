@@ -124,11 +124,16 @@ func (c *Client) Publishes(ctx context.Context, sandbox string) ([]Publish, erro
 	return get[[]Publish](ctx, c, path)
 }
 
-// Publish publishes a port or range, whole or not at all.
-func (c *Client) Publish(ctx context.Context, create PublishCreate) (Publish, error) {
+// Publish publishes a port or range, whole or not at all. It returns what is published
+// then: without a host address that can be one for each family.
+func (c *Client) Publish(ctx context.Context, create PublishCreate) ([]Publish, error) {
 	var publish Publish
-	err := c.do(ctx, http.MethodPost, "/v1/publishes", create, &publish)
-	return publish, err
+	if err := c.do(ctx, http.MethodPost, "/v1/publishes", create, &publish); err != nil {
+		return nil, err
+	}
+	all := append([]Publish{publish}, publish.Also...)
+	all[0].Also = nil
+	return all, nil
 }
 
 // Unpublish ends what is published at the host side and returns what that was.

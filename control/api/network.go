@@ -23,11 +23,12 @@ const (
 	OptionMTU        = "com.docker.network.driver.mtu"
 )
 
-// What an MTU may be, in bytes: IPv4 itself needs the one, its length field
-// holds the other.
+// What an MTU may be, in bytes: IPv4 itself needs the first, IPv6 the second (RFC 8200),
+// and IPv4's length field holds the last.
 const (
-	MinMTU = 68
-	MaxMTU = 65535
+	MinMTU  = 68
+	MinMTU6 = 1280
+	MaxMTU  = 65535
 )
 
 // maxInterface is the length of the longest name of an interface, in bytes.
@@ -50,7 +51,8 @@ func (c NetworkCreate) Resolve() (NetworkCreate, error) {
 		}
 	}
 	c.Subnets, c.IPRanges = masked(c.Subnets), masked(c.IPRanges)
-	for _, check := range []func() error{c.checkDriver, c.checkBridge, c.checkAddresses, c.checkHostIP} {
+	c.IPv6 = c.IPv6 || slices.ContainsFunc(c.Subnets, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	for _, check := range []func() error{c.checkDriver, c.checkHostIP, c.checkFamilies, c.checkBridge, c.checkAddresses} {
 		if err := check(); err != nil {
 			return c, err
 		}
@@ -144,6 +146,7 @@ func (c NetworkCreate) checkDriver() error {
 		{"gateway", len(c.Gateways) > 0},
 		{"ip-range", len(c.IPRanges) > 0},
 		{"ipv6", c.IPv6},
+		{"ipv4=false", c.NoIPv4},
 		{"bridge", c.Bridge != ""},
 		{"mtu", c.MTU != 0},
 		{"internal", c.Internal},
@@ -156,6 +159,51 @@ func (c NetworkCreate) checkDriver() error {
 		}
 	}
 	return nil
+}
+
+// checkFamilies holds that a network has at most one subnet of a family, and nothing of a
+// family that it has not.
+func (c NetworkCreate) checkFamilies() error {
+	if c.NoIPv4 && !c.IPv6 {
+		return Errorf(CodeBadRequest, "a network without IPv4 has IPv6: give ipv6, too")
+	}
+	var addrs []netip.Addr
+	for _, part := range []struct {
+		name string
+		of   []netip.Addr
+	}{{"subnet", starts(c.Subnets)}, {"gateway", c.Gateways}, {"ip-range", starts(c.IPRanges)}} {
+		for i, addr := range part.of {
+			other := func(o netip.Addr) bool { return addr.IsValid() && o.BitLen() == addr.BitLen() }
+			if slices.ContainsFunc(part.of[:i], other) {
+				return Errorf(CodeBadRequest, "%s is given twice for one family: a network has one IPv4 and one IPv6 subnet, each with one gateway and one ip-range", part.name)
+			}
+		}
+		addrs = append(addrs, part.of...)
+	}
+	if host := c.HostIP.Unmap(); !host.IsUnspecified() {
+		addrs = append(addrs, host)
+	}
+	for _, addr := range addrs {
+		if c.NoIPv4 && addr.Is4() {
+			return Errorf(CodeBadRequest, "%s is an IPv4 address, and the network is to be without IPv4", addr)
+		}
+		if !c.IPv6 && addr.Is6() {
+			return Errorf(CodeBadRequest, "%s is an IPv6 address: give ipv6 or an IPv6 subnet, too", addr)
+		}
+	}
+	if c.IPv6 && c.MTU != 0 && c.MTU < MinMTU6 {
+		return Errorf(CodeBadRequest, "mtu %d is too small for IPv6, which needs %d bytes", c.MTU, MinMTU6)
+	}
+	return nil
+}
+
+// starts are the first addresses of prefixes.
+func starts(prefixes []netip.Prefix) []netip.Addr {
+	var all []netip.Addr
+	for _, p := range prefixes {
+		all = append(all, p.Addr())
+	}
+	return all
 }
 
 func (c NetworkCreate) checkBridge() error {
@@ -178,35 +226,39 @@ func (c NetworkCreate) checkBridge() error {
 // checkAddresses holds that gateways and ranges lie in the subnets. Without a
 // subnet that is for those to see who choose one.
 func (c NetworkCreate) checkAddresses() error {
-	for i, subnet := range c.Subnets {
+	for _, subnet := range c.Subnets {
 		if !subnet.IsValid() {
 			return Errorf(CodeBadRequest, "bad subnet: not a CIDR")
 		}
-		for _, other := range c.Subnets[:i] {
-			if subnet.Overlaps(other) {
-				return Errorf(CodeBadRequest, "subnet %s overlaps subnet %s", subnet, other)
-			}
-		}
 	}
 	for _, gateway := range c.Gateways {
-		holds := func(subnet netip.Prefix) bool { return subnet.Contains(gateway) }
-		if len(c.Subnets) > 0 && !slices.ContainsFunc(c.Subnets, holds) {
-			return Errorf(CodeBadRequest, "gateway %s is outside of the subnet %s", gateway, joined(c.Subnets))
+		subnet, found := c.subnetLike(gateway)
+		if found && !subnet.Contains(gateway) {
+			return Errorf(CodeBadRequest, "gateway %s is outside of the subnet %s", gateway, subnet)
 		}
 	}
 	for _, part := range c.IPRanges {
-		if len(c.Subnets) == 0 && c.Bridge != "" {
+		subnet, found := c.subnetLike(part.Addr())
+		if !found && c.Bridge != "" {
 			continue // that may have one
 		}
-		if len(c.Subnets) == 0 {
+		if !found {
 			return Errorf(CodeBadRequest, "ip-range %s has no subnet to be in: give a subnet, too", part)
 		}
-		holds := func(subnet netip.Prefix) bool { return subnet.Contains(part.Addr()) && subnet.Bits() <= part.Bits() }
-		if !slices.ContainsFunc(c.Subnets, holds) {
-			return Errorf(CodeBadRequest, "ip-range %s is outside of the subnet %s", part, joined(c.Subnets))
+		if !subnet.Contains(part.Addr()) || part.Bits() < subnet.Bits() {
+			return Errorf(CodeBadRequest, "ip-range %s is outside of the subnet %s", part, subnet)
 		}
 	}
 	return nil
+}
+
+// subnetLike is the subnet of an address's family.
+func (c NetworkCreate) subnetLike(addr netip.Addr) (netip.Prefix, bool) {
+	i := slices.IndexFunc(c.Subnets, func(p netip.Prefix) bool { return p.Addr().BitLen() == addr.BitLen() })
+	if i < 0 {
+		return netip.Prefix{}, false
+	}
+	return c.Subnets[i], true
 }
 
 // checkHostIP holds that ports can be published on the address.
@@ -221,12 +273,4 @@ func (c NetworkCreate) checkHostIP() error {
 		return Errorf(CodeBadRequest, "bad host-ip %s: use 0.0.0.0 for all addresses of the host", c.HostIP)
 	}
 	return nil
-}
-
-func joined(prefixes []netip.Prefix) string {
-	texts := make([]string, len(prefixes))
-	for i, prefix := range prefixes {
-		texts[i] = prefix.String()
-	}
-	return strings.Join(texts, ", ")
 }

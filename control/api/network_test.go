@@ -42,6 +42,10 @@ func TestResolve(t *testing.T) {
 			NetworkCreate{Subnets: cidrs("10.1.2.3/16"), IPRanges: cidrs("10.1.9.9/24")},
 			NetworkCreate{Driver: DriverBridge, Subnets: cidrs("10.1.0.0/16"), IPRanges: cidrs("10.1.9.0/24")},
 		},
+		"an IPv6 subnet says that there is IPv6": {
+			NetworkCreate{Subnets: cidrs("fd00::1/64")},
+			NetworkCreate{Driver: DriverBridge, Subnets: cidrs("fd00::/64"), IPv6: true},
+		},
 		"gateway without subnet": {
 			NetworkCreate{Bridge: "br7", Gateways: []netip.Addr{host}},
 			NetworkCreate{Driver: DriverBridge, Bridge: "br7", Gateways: []netip.Addr{host}},
@@ -90,7 +94,17 @@ func TestResolveErrors(t *testing.T) {
 		{NetworkCreate{HostIP: netip.MustParseAddr("::")}, `bad host-ip ::: use 0.0.0.0 for all addresses of the host`},
 		{NetworkCreate{Bridge: "br%d"}, `bad bridge name "br%d": an interface cannot have it`},
 		{NetworkCreate{Subnets: []netip.Prefix{{}}}, `bad subnet: not a CIDR`},
-		{NetworkCreate{Subnets: cidrs("10.0.0.0/8", "10.1.0.0/16")}, `subnet 10.1.0.0/16 overlaps subnet 10.0.0.0/8`},
+		{NetworkCreate{Subnets: cidrs("10.0.0.0/8", "10.1.0.0/16")}, oneEach("subnet")},
+		{NetworkCreate{Subnets: cidrs("fd00::/64"), Gateways: addrs("fd00::1", "10.0.0.1", "fd00::2")}, oneEach("gateway")},
+		{NetworkCreate{IPv6: true, IPRanges: cidrs("fd00:0:0:1::/64", "fd00:0:0:2::/64")}, oneEach("ip-range")},
+		{NetworkCreate{NoIPv4: true}, `a network without IPv4 has IPv6: give ipv6, too`},
+		{NetworkCreate{NoIPv4: true, IPv6: true, Subnets: cidrs("10.0.0.0/8")}, `10.0.0.0 is an IPv4 address, and the network is to be without IPv4`},
+		{NetworkCreate{HostIP: netip.MustParseAddr("::1")}, `::1 is an IPv6 address: give ipv6 or an IPv6 subnet, too`},
+		{NetworkCreate{Gateways: addrs("fd00::1")}, `fd00::1 is an IPv6 address: give ipv6 or an IPv6 subnet, too`},
+		{NetworkCreate{Subnets: cidrs("fd00::/64"), Gateways: addrs("fd01::1")}, `gateway fd01::1 is outside of the subnet fd00::/64`},
+		{NetworkCreate{Subnets: cidrs("fd00::/64"), IPRanges: cidrs("fd00::/48")}, `ip-range fd00::/48 is outside of the subnet fd00::/64`},
+		{NetworkCreate{IPv6: true, MTU: 1279}, `mtu 1279 is too small for IPv6, which needs 1280 bytes`},
+		{NetworkCreate{Driver: DriverNone, NoIPv4: true, IPv6: true}, `driver none has no use for ipv6: its sandboxes have lo alone`},
 		{NetworkCreate{Subnets: cidrs("10.0.0.0/8"), Gateways: []netip.Addr{addr}}, `gateway 192.0.2.1 is outside of the subnet 10.0.0.0/8`},
 		{NetworkCreate{Subnets: cidrs("10.0.0.0/16"), IPRanges: cidrs("10.0.0.0/8")}, `ip-range 10.0.0.0/8 is outside of the subnet 10.0.0.0/16`},
 		{NetworkCreate{IPRanges: cidrs("10.0.0.0/8")}, `ip-range 10.0.0.0/8 has no subnet to be in: give a subnet, too`},
@@ -106,6 +120,18 @@ func TestResolveErrors(t *testing.T) {
 			t.Errorf("%+v: got %v, want %s", row.create, err, row.want)
 		}
 	}
+}
+
+func oneEach(of string) string {
+	return of + " is given twice for one family: a network has one IPv4 and one IPv6 subnet, each with one gateway and one ip-range"
+}
+
+func addrs(texts ...string) []netip.Addr {
+	var all []netip.Addr
+	for _, text := range texts {
+		all = append(all, netip.MustParseAddr(text))
+	}
+	return all
 }
 
 func TestAllowChange(t *testing.T) {

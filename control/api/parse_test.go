@@ -107,19 +107,20 @@ func TestParseAttachment(t *testing.T) {
 	ip := netip.MustParseAddr("172.18.0.9")
 	mac := "02:42:ac:12:00:09"
 	for text, want := range map[string]Attachment{
-		"blue":                          {Network: "blue"},
-		"none":                          {Network: "none"},
-		"blue,ip=172.18.0.9":            {Network: "blue", IP: ip},
-		"blue,ip=172.18.0.9,mac=" + mac: {Network: "blue", IP: ip, MAC: mac},
-		"name=blue,ip=172.18.0.9":       {Network: "blue", IP: ip},
-		"ip=172.18.0.9,name=blue":       {Network: "blue", IP: ip},
-		"name=blue":                     {Network: "blue"},
-		"blue:ip=172.18.0.9":            {Network: "blue", IP: ip},
-		"blue:ip=172.18.0.9,mac=" + mac: {Network: "blue", IP: ip, MAC: mac},
-		"blue:mac=02-42-AC-12-00-09":    {Network: "blue", MAC: mac},
-		"blue,ip=::ffff:172.18.0.9":     {Network: "blue", IP: ip},
-		"name=blue,mac-address=" + mac:  {Network: "blue", MAC: mac},
-		"blue,ip=fd00::1":               {Network: "blue", IP: netip.MustParseAddr("fd00::1")},
+		"blue":                           {Network: "blue"},
+		"none":                           {Network: "none"},
+		"blue,ip=172.18.0.9":             {Network: "blue", IP: ip},
+		"blue,ip=172.18.0.9,mac=" + mac:  {Network: "blue", IP: ip, MAC: mac},
+		"name=blue,ip=172.18.0.9":        {Network: "blue", IP: ip},
+		"ip=172.18.0.9,name=blue":        {Network: "blue", IP: ip},
+		"name=blue":                      {Network: "blue"},
+		"blue:ip=172.18.0.9":             {Network: "blue", IP: ip},
+		"blue:ip=172.18.0.9,mac=" + mac:  {Network: "blue", IP: ip, MAC: mac},
+		"blue:mac=02-42-AC-12-00-09":     {Network: "blue", MAC: mac},
+		"blue,ip=::ffff:172.18.0.9":      {Network: "blue", IP: ip},
+		"name=blue,mac-address=" + mac:   {Network: "blue", MAC: mac},
+		"blue,ip=fd00::1":                {Network: "blue", IP6: netip.MustParseAddr("fd00::1")},
+		"blue,ip6=fd00::1,ip=172.18.0.9": {Network: "blue", IP: ip, IP6: netip.MustParseAddr("fd00::1")},
 	} {
 		if got, err := ParseAttachment(text); err != nil || got != want {
 			t.Errorf("%s: got %+v, %v; want %+v", text, got, err, want)
@@ -136,7 +137,9 @@ func TestParseAttachment(t *testing.T) {
 		"blue,mac=1":                       `mac "1" is not a MAC address such as 02:42:ac:12:00:02`,
 		"blue,mac=01:00:5e:00:00:01":       "mac 01:00:5e:00:00:01 is not the address of one interface",
 		"blue,mac=00:00:00:00:00:00":       "mac 00:00:00:00:00:00 is not the address of one interface",
-		"blue,driver=x":                    `unknown option "driver": use ip or mac`,
+		"blue,driver=x":                    `unknown option "driver": use ip, ip6 or mac`,
+		"blue,ip6=1.1.1.1":                 `ip6 "1.1.1.1" is not an IPv6 address`,
+		"blue,ip=fd00::1,ip6=fd00::2":      "two addresses: fd00::1 and fd00::2",
 		"bl ue":                            `bad name "bl ue": use a-z, A-Z, 0-9 and _.-, the first a letter or digit`,
 		"blue,mac=02:42:ac:12:00:02:00:00": `mac "02:42:ac:12:00:02:00:00" is not a MAC address such as 02:42:ac:12:00:02`,
 	} {

@@ -63,7 +63,7 @@ type Endpoint struct {
 // Publish is one published port or range: an element of `ebnet port -o json`.
 type Publish struct {
 	Proto       string         `json:"proto"`   // tcp, udp or sctp
-	HostIP      string         `json:"host_ip"` // "0.0.0.0" for all
+	HostIP      string         `json:"host_ip"` // "0.0.0.0" or "::" for all of the family
 	HostPort    uint16         `json:"host_port"`
 	HostPortEnd uint16         `json:"host_port_end"` // equal to HostPort for a single port
 	Sandbox     string         `json:"sandbox"`
@@ -72,6 +72,9 @@ type Publish struct {
 	PortEnd     uint16         `json:"port_end"`
 	Allow       []netip.Prefix `json:"allow"` // empty: anyone
 	Owner       string         `json:"owner"`
+	// Also is in the answer to a PublishCreate that names no host address: the same
+	// ports on the host's addresses of the other family.
+	Also []Publish `json:"also,omitempty"`
 }
 
 // Flow is one translated conversation: an element of `ebnet flows -o json`.
@@ -148,12 +151,13 @@ type Map struct {
 type NetworkCreate struct {
 	Name         string            `json:"name"`
 	Driver       string            `json:"driver,omitempty"`    // DriverBridge or DriverNone; empty: DriverBridge
-	Subnets      []netip.Prefix    `json:"subnets,omitempty"`   // none: that of a bridge that exists, or a free one
+	Subnets      []netip.Prefix    `json:"subnets,omitempty"`   // one of a family at most; none: that of a bridge that exists, or a free one
 	Gateways     []netip.Addr      `json:"gateways,omitempty"`  // none: the first of each subnet
 	IPRanges     []netip.Prefix    `json:"ip_ranges,omitempty"` // what addresses are chosen from; none: the subnets
-	IPv6         bool              `json:"ipv6,omitempty"`
-	Bridge       string            `json:"bridge,omitempty"` // empty: one of the agent's choosing
-	MTU          int               `json:"mtu,omitempty"`    // bytes; 0: that of the uplink with the default route
+	IPv6         bool              `json:"ipv6,omitempty"`      // with an IPv6 subnet; an IPv6 one of Subnets says so, too
+	NoIPv4       bool              `json:"no_ipv4,omitempty"`   // without an IPv4 subnet
+	Bridge       string            `json:"bridge,omitempty"`    // empty: one of the agent's choosing
+	MTU          int               `json:"mtu,omitempty"`       // bytes; 0: that of the uplink with the default route
 	Internal     bool              `json:"internal,omitempty"`
 	NoICC        bool              `json:"no_icc,omitempty"`
 	NoMasquerade bool              `json:"no_masquerade,omitempty"`
@@ -166,6 +170,7 @@ type NetworkCreate struct {
 type NetworkConnect struct {
 	Sandbox string     `json:"sandbox"`
 	IP      netip.Addr `json:"ip,omitzero"`   // zero value: a free one
+	IP6     netip.Addr `json:"ip6,omitzero"`  // the same for IPv6
 	MAC     string     `json:"mac,omitempty"` // empty: made from the address
 }
 
@@ -174,10 +179,11 @@ type NetworkDisconnect struct {
 	Sandbox string `json:"sandbox"`
 }
 
-// Attachment asks for one network of a new sandbox: `--network NAME,ip=IP,mac=MAC`.
+// Attachment asks for one network of a new sandbox: `--network NAME,ip=IP,ip6=IP6,mac=MAC`.
 type Attachment struct {
 	Network string     `json:"network"`
 	IP      netip.Addr `json:"ip,omitzero"`
+	IP6     netip.Addr `json:"ip6,omitzero"`
 	MAC     string     `json:"mac,omitempty"`
 }
 

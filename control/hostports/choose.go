@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,20 +36,23 @@ func ParseRange(s string) (Range, error) {
 	return Range{uint16(from), uint16(to)}, nil
 }
 
-// Choose reserves n consecutive ports of the address for owner and returns the
-// first. It passes over ports that are published on an address that overlaps,
+// Choose reserves n consecutive ports for owner, the same ones on all of the addresses,
+// and returns the first. It passes over ports that are published on an address that overlaps,
 // since one would hide the other, and those that probe (nil: do not ask) says
 // are in use (ErrInUse); any other error of probe ends the search. Like Docker
 // it goes on behind the last port chosen, so that a port just released is not
 // handed to somebody else at once. It wraps ErrNoPort or ErrBadPort.
-func (r *Registry) Choose(owner, proto string, host netip.Addr, n int, probe func(from, to uint16) error) (uint16, error) {
+func (r *Registry) Choose(owner, proto string, hosts []netip.Addr, n int, probe func(from, to uint16) error) (uint16, error) {
 	if n < 1 || n > 65535 {
 		return 0, fmt.Errorf("choose %d ports: %w: not a number of ports", n, ErrBadPort)
 	}
-	if err := check(proto, host, 1, 1); err != nil {
-		return 0, fmt.Errorf("choose port: %w", err)
+	var at []place
+	for _, host := range hosts {
+		if err := check(proto, host, 1, 1); err != nil {
+			return 0, fmt.Errorf("choose port: %w", err)
+		}
+		at = append(at, place{proto, host.Unmap()})
 	}
-	at := place{proto, host.Unmap()}
 	for _, rng := range r.ranges {
 		from, err := r.chooseIn(rng, at, n, probe)
 		if err != nil {
@@ -58,19 +62,21 @@ func (r *Registry) Choose(owner, proto string, host netip.Addr, n int, probe fun
 			continue
 		}
 		to := from + uint16(n-1)
-		if err := r.Reserve(owner, proto, host, from, to); err != nil {
-			return 0, err
+		for _, p := range at {
+			if err := r.Reserve(owner, proto, p.host, from, to); err != nil {
+				return 0, err // it cannot be: none of them is held
+			}
 		}
-		r.next[at] = to + 1 // 0 behind the last: the search begins anew
+		r.next[at[0]] = to + 1 // 0 behind the last: the search begins anew
 		return from, nil
 	}
-	return 0, fmt.Errorf("choose %d %s ports on %s: %w", n, proto, host, ErrNoPort)
+	return 0, fmt.Errorf("choose %d %s ports on %s: %w", n, proto, hosts[0], ErrNoPort)
 }
 
 // chooseIn returns the first port of n free ones, 0 if the range has none.
-func (r *Registry) chooseIn(rng Range, at place, n int, probe func(from, to uint16) error) (uint16, error) {
+func (r *Registry) chooseIn(rng Range, at []place, n int, probe func(from, to uint16) error) (uint16, error) {
 	first, last := int(rng.From), int(rng.To)-n+1
-	start := int(r.next[at])
+	start := int(r.next[at[0]])
 	if start < first || start > last {
 		start = first
 	}
@@ -91,9 +97,9 @@ func (r *Registry) chooseIn(rng Range, at place, n int, probe func(from, to uint
 }
 
 // firstBad returns a port of from..to that cannot be chosen, 0 if all can.
-func (r *Registry) firstBad(at place, from, to int, probe func(from, to uint16) error) (int, error) {
+func (r *Registry) firstBad(at []place, from, to int, probe func(from, to uint16) error) (int, error) {
 	for port := to; port >= from; port-- { // the last bad one, to skip the most
-		if r.hidden(at, uint16(port)) {
+		if slices.ContainsFunc(at, func(p place) bool { return r.hidden(p, uint16(port)) }) {
 			return port, nil
 		}
 	}

@@ -46,7 +46,7 @@ func (p Prober) Probe(proto string, host netip.Addr, from, to uint16) error {
 		if errors.Is(err, unix.EADDRINUSE) {
 			t, err = p.explain(proto, at, t)
 		}
-		if errors.Is(err, unix.EADDRNOTAVAIL) {
+		if errors.Is(err, unix.EADDRNOTAVAIL) || errors.Is(err, unix.EAFNOSUPPORT) { // ipv6.disable=1
 			err = fmt.Errorf("%w: %s", ErrNotLocal, host)
 		}
 		if err != nil {

@@ -92,8 +92,25 @@ func (r *Registry) Holder(proto string, host netip.Addr, port uint16) (owner str
 // Published says whether the port is published on another address that overlaps
 // host: on all of them if host is one, on any one if host stands for all. What
 // is published on host itself does not count; Holder knows that.
+//
+// To ebnet's program that refuses ports, those of either family are all the host's: who
+// binds all addresses may mean both families, and [::1] is IPv4's, too, as connect() there
+// is led to what is published for IPv4.
 func (r *Registry) Published(proto string, host netip.Addr, port uint16) bool {
-	return r.overlaps(place{proto, host.Unmap()}, port)
+	at := place{proto, host.Unmap()}
+	switch {
+	case at.host.IsUnspecified():
+		others := r.count[portKey{proto, port}]
+		if _, own := r.held[at][port]; own {
+			others--
+		}
+		return others > 0
+	case at.host == netip.IPv6Loopback():
+		if _, held := r.held[place{proto, netip.IPv4Unspecified()}][port]; held {
+			return true
+		}
+	}
+	return r.overlaps(at, port)
 }
 
 func (r *Registry) overlaps(at place, port uint16) bool {

@@ -84,7 +84,10 @@ func TestPublished(t *testing.T) {
 	}{
 		{"tcp", all4, 80, false}, // itself
 		{"tcp", lan, 80, true},
-		{"tcp", all6, 80, false},
+		{"tcp", all6, 80, true}, // who binds [::] may mean IPv4, too
+		{"tcp", netip.IPv6Loopback(), 80, true},
+		{"tcp", netip.IPv6Loopback(), 81, false},
+		{"tcp", netip.MustParseAddr("2001:db8::1"), 80, false},
 		{"udp", lan, 80, false},
 		{"tcp", all4, 81, true},
 		{"tcp", lan, 81, false}, // itself
@@ -110,9 +113,9 @@ func TestBadPorts(t *testing.T) {
 		r.Reserve("web", "tcp", all4, 2, 1),
 		r.Reserve("web", "tcp", netip.MustParseAddr("fe80::1%eth0"), 1, 1),
 		Probe("tcp", all4, 0, 0),
-		func() error { _, err := r.Choose("web", "tcp", all4, 0, nil); return err }(),
-		func() error { _, err := r.Choose("web", "tcp", all4, 65536, nil); return err }(),
-		func() error { _, err := r.Choose("web", "tcp", netip.Addr{}, 1, nil); return err }(),
+		func() error { _, err := r.Choose("web", "tcp", []netip.Addr{all4}, 0, nil); return err }(),
+		func() error { _, err := r.Choose("web", "tcp", []netip.Addr{all4}, 65536, nil); return err }(),
+		func() error { _, err := r.Choose("web", "tcp", []netip.Addr{{}}, 1, nil); return err }(),
 	} {
 		if !errors.Is(err, ErrBadPort) {
 			t.Errorf("%v, want ErrBadPort", err)
@@ -122,7 +125,7 @@ func TestBadPorts(t *testing.T) {
 
 func choose(t *testing.T, r *Registry, host netip.Addr, n int, probe func(from, to uint16) error) uint16 {
 	t.Helper()
-	from, err := r.Choose("web", "tcp", host, n, probe)
+	from, err := r.Choose("web", "tcp", []netip.Addr{host}, n, probe)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +160,7 @@ func TestChoose(t *testing.T) {
 	if got := choose(t, r, all4, 2, nil); got != 200 {
 		t.Errorf("2 ports from %d, want 200, in the second range", got)
 	}
-	if got, err := r.Choose("web", "tcp", all4, 2, nil); !errors.Is(err, ErrNoPort) {
+	if got, err := r.Choose("web", "tcp", []netip.Addr{all4}, 2, nil); !errors.Is(err, ErrNoPort) {
 		t.Errorf("Choose with nothing left = %d, %v, want ErrNoPort", got, err)
 	}
 }
@@ -167,7 +170,7 @@ func TestChooseToTheLastPort(t *testing.T) {
 	if got := choose(t, r, all4, 65535-49153+1, nil); got != 49153 {
 		t.Errorf("all ports from %d", got)
 	}
-	if got, err := r.Choose("web", "tcp", all4, 1, nil); !errors.Is(err, ErrNoPort) {
+	if got, err := r.Choose("web", "tcp", []netip.Addr{all4}, 1, nil); !errors.Is(err, ErrNoPort) {
 		t.Errorf("one more = %d, %v", got, err)
 	}
 	r.Release("tcp", all4, 65535, 65535)
@@ -194,7 +197,7 @@ func TestChooseAsksProbe(t *testing.T) {
 		t.Errorf("2 ports from %d, want 100", got)
 	}
 	broken := errors.New("broken")
-	if _, err := r.Choose("web", "tcp", all4, 1, func(_, _ uint16) error { return broken }); !errors.Is(err, broken) {
+	if _, err := r.Choose("web", "tcp", []netip.Addr{all4}, 1, func(_, _ uint16) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("Choose with a broken probe = %v", err)
 	}
 	if r.Count() != 5 {

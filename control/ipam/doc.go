@@ -3,6 +3,7 @@
 //
 //	DefaultPools() []Pool
 //	ChooseSubnet(r, pools, used) (netip.Prefix, error)   ErrNoSubnet
+//	ChooseULA(r, used) (netip.Prefix, error)             ErrNoSubnet
 //	New(Config) (*Allocator, error)                      ErrSubnet, ErrOutside, ErrReserved
 //	(*Allocator) Allocate(others ...) (netip.Addr, error) ErrFull
 //	(*Allocator) Reserve(addr) error                     ErrTaken, ErrOutside, ErrReserved

@@ -15,6 +15,7 @@ func CheckSubnet(subnet netip.Prefix) error {
 		{"224.0.0.0/4", "of groups, not of hosts"},
 		{"240.0.0.0/4", "reserved, and many hosts drop them"},
 		{"::/127", "each host's own and never leave it"},
+		{"::ffff:0:0/96", "IPv4's, as IPv6 sockets see them"},
 		{"fe80::/10", "link-local and never routed"},
 		{"ff00::/8", "of groups, not of hosts"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
@@ -113,7 +114,9 @@ func (b Bridge) configure(h *netlink.Handle, link netlink.Link) (err error) {
 	if _, err = ensureUp(h, link); err != nil || b.Foreign {
 		return err
 	}
-	return ensureHostRoutes(h, link, b.Addrs)
+	// The kernel makes those of a new IPv6 address a moment later.
+	old := slices.DeleteFunc(slices.Clone(b.Addrs), func(p netip.Prefix) bool { return slices.Contains(added, p) })
+	return ensureHostRoutes(h, link, old)
 }
 
 // takeBack gives a bridge of ours the settings that others may have changed.
@@ -124,10 +127,17 @@ func (b Bridge) takeBack(h *netlink.Handle, link netlink.Link) error {
 			return err
 		}
 	}
+	if slices.ContainsFunc(b.Addrs, is6) {
+		if err := ensureSysctl(devSysctl("ipv6", b.Name, "disable_ipv6"), "0"); err != nil {
+			return err
+		}
+	}
 	if b.MAC != nil && !bytes.Equal(link.Attrs().HardwareAddr, b.MAC) {
 		// Who has learned the other address is told.
-		if err := ensureSysctl(devSysctl("ipv4", b.Name, "arp_notify"), "1"); err != nil {
-			return err
+		for family, key := range map[string]string{"ipv4": "arp_notify", "ipv6": "ndisc_notify"} {
+			if err := ensureSysctl(devSysctl(family, b.Name, key), "1"); err != nil {
+				return err
+			}
 		}
 	}
 	if _, err := ensureMAC(h, link, b.MAC); err != nil {

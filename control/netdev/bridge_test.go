@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestEnsureBridge(t *testing.T) {
@@ -278,20 +279,24 @@ func TestEnsureBridgeErrors(t *testing.T) {
 
 func TestEnsureFIBLink(t *testing.T) {
 	newHost(t)
-	index, err := EnsureFIBLink("fib")
+	fib, err := EnsureFIBLink("fib")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := EnsureFIBLink("fib"); err != nil || again != index {
-		t.Errorf("second EnsureFIBLink = %d, %v; want %d", again, err, index)
+	if again, err := EnsureFIBLink("fib"); err != nil || again != fib {
+		t.Errorf("second EnsureFIBLink = %v, %v; want %v", again, err, fib)
 	}
-	for _, name := range []string{"fib", "fibp"} {
+	for name, addrs := range map[string]int{"fib": 1, "fibp": 0} {
 		l, err := Link(name)
-		if err != nil || !l.Up || l.Kind != "veth" || len(l.Addrs) != 0 {
-			t.Errorf("%s is %+v, %v; want up without addresses", name, l, err)
+		if err != nil || !l.Up || l.Kind != "veth" || len(l.Addrs) != addrs {
+			t.Errorf("%s is %+v, %v; want up with %d addresses", name, l, err, addrs)
+		}
+		if name == "fib" && l.MAC.String() != net.HardwareAddr(fib.MAC[:]).String() {
+			t.Errorf("MAC address %x, want %s", fib.MAC, l.MAC)
 		}
 	}
 	wantSysctl(t, "net.ipv4.conf.fib.forwarding", "1")
+	wantSysctl(t, "net.ipv4.conf.fib.rp_filter", "2")
 	wantSysctl(t, "net.ipv6.conf.fib.forwarding", "1")
 	wantSysctl(t, "net.ipv4.ip_forward", "0")
 	wantSysctl(t, "net.ipv4.conf.fibp.forwarding", "0")
@@ -301,5 +306,84 @@ func TestEnsureFIBLink(t *testing.T) {
 	newBridge(t)
 	if _, err := EnsureFIBLink("br0"); !errors.Is(err, ErrExists) {
 		t.Errorf("EnsureFIBLink over a bridge: %v, want ErrExists", err)
+	}
+}
+
+// The routes that come with IPv6 addresses are brought back, too.
+func TestEnsureBridgeRoutes6(t *testing.T) {
+	newHost(t)
+	bridge := Bridge{Name: "br0", MAC: bridgeMAC, Addrs: prefixes("172.30.0.1/24", "fd00:30::1/64", "fd00:31::1/128")}
+	if _, _, err := EnsureBridge(bridge); err != nil {
+		t.Fatal(err)
+	}
+	index := linkIn(t, threadNetns, "br0").Index
+	lost := func() (out []netip.Prefix) {
+		routes, err := Routes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return slices.DeleteFunc(slices.Clone(bridge.Addrs), func(p netip.Prefix) bool { return HasRoutes(routes, index, p) })
+	}
+	for deadline := time.Now().Add(patience); len(lost()) > 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the kernel makes no routes of %v", lost())
+		}
+	}
+	for _, harm := range []string{
+		"-6 route del fd00:30::/64 dev br0",
+		"-6 route del local fd00:30::1 dev br0 table local",
+		"-6 route del local fd00:31::1 dev br0 table local",
+	} {
+		runIP(t, threadNetns, harm)
+		if len(lost()) != 1 {
+			t.Errorf("%s is not seen: %v", harm, lost())
+		}
+		for range 2 {
+			if _, _, err := EnsureBridge(bridge); err != nil {
+				t.Errorf("after %s: %v", harm, err)
+			}
+		}
+		if gone := lost(); len(gone) > 0 {
+			t.Errorf("after %s the routes of %v are gone", harm, gone)
+		}
+	}
+	if _, _, err := EnsureBridge(Bridge{Name: "br0", MAC: bridgeMAC, Addrs: append(bridge.Addrs, netip.MustParsePrefix("fd00:30::2/64"))}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A bridge and a sandbox on a host whose new devices have no IPv6 get their addresses all
+// the same.
+func TestIPv6OnDevicesThatComeWithout(t *testing.T) {
+	newHost(t)
+	ns := newSandbox(t, "six")
+	for _, path := range []string{threadNetns, ns} {
+		if err := Do(path, func() error { return WriteSysctl("net.ipv6.conf.default.disable_ipv6", "1") }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gateway6 := netip.MustParsePrefix("fd00:30::1/64")
+	if _, _, err := EnsureBridge(Bridge{Name: "br0", MTU: 1400, MAC: bridgeMAC, Addrs: []netip.Prefix{gateway6}}); err != nil {
+		t.Fatal(err)
+	}
+	v := newVeth(2, ns)
+	v.Addrs, v.Gateways = prefixes("fd00:30::2/64"), []netip.Addr{gateway6.Addr()}
+	if _, err := CreateVeth(v); err != nil {
+		t.Fatal(err)
+	}
+	if err := v.Up(); err != nil {
+		t.Fatal(err)
+	}
+	if got := linkIn(t, ns, "eth0").Addrs; !slices.Contains(got, v.Addrs[0]) {
+		t.Errorf("addresses %v", got)
+	}
+	if err := CheckIPv6(); err != nil {
+		t.Error(err)
+	}
+	if err := WriteSysctl("net.ipv6.conf.all.disable_ipv6", "1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckIPv6(); !errors.Is(err, ErrNoIPv6) {
+		t.Errorf("IPv6 is off: %v", err)
 	}
 }

@@ -78,7 +78,7 @@ func newVeth(n byte, ns string) Veth {
 		HostMAC:  net.HardwareAddr{2, 0x43, 172, 30, 0, n},
 		PeerMAC:  net.HardwareAddr{2, 0x42, 172, 30, 0, n},
 		Addrs:    []netip.Prefix{netip.PrefixFrom(addr, 24)},
-		Gateways: []netip.Addr{gateway}, Default: true,
+		Gateways: []netip.Addr{gateway}, Default4: true, Default6: true,
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // HasRoutes says whether the host reaches a subnet by the device on which it has an
-// IPv4 address in it, and answers to that address: whether the routes are there that
+// address in it, and answers to that address: whether the routes are there that
 // the kernel makes with the address. What a device in a VRF has is in the VRF's table.
 func HasRoutes(routes []Route, device int, p netip.Prefix) bool {
 	is := func(dst netip.Prefix, local bool) func(Route) bool {
@@ -22,7 +22,7 @@ func HasRoutes(routes []Route, device int, p netip.Prefix) bool {
 		(p.IsSingleIP() || slices.ContainsFunc(routes, is(p.Masked(), false)))
 }
 
-// ensureHostRoutes adds the routes that the kernel made with the IPv4 addresses of a
+// ensureHostRoutes adds the routes that the kernel made with the addresses of a
 // link that is up, where somebody has removed them. As the kernel's they come behind
 // others' of the same subnet. Taking the addresses off and on again would do it, too,
 // but lose the routes that others have by them.
@@ -30,13 +30,13 @@ func ensureHostRoutes(h *netlink.Handle, link netlink.Link, addrs []netip.Prefix
 	if link.Attrs().MasterIndex != 0 { // in a VRF: they are in a table of that
 		return nil
 	}
-	have, err := listRoutes(h, netlink.FAMILY_V4)
+	have, err := listRoutes(h, netlink.FAMILY_ALL)
 	if err != nil {
 		return err
 	}
 	index := link.Attrs().Index
 	for _, p := range addrs {
-		if !p.Addr().Is4() || HasRoutes(hops(have), index, p) {
+		if HasRoutes(hops(have), index, p) {
 			continue
 		}
 		for _, r := range hostRoutes(index, p) {
@@ -52,8 +52,11 @@ func ensureHostRoutes(h *netlink.Handle, link netlink.Link, addrs []netip.Prefix
 	return nil
 }
 
-// hostRoutes are the routes that the kernel makes with an IPv4 address.
+// hostRoutes are the routes that the kernel makes with an address.
 func hostRoutes(index int, p netip.Prefix) []netlink.Route {
+	if p.Addr().Is6() {
+		return hostRoutes6(index, p)
+	}
 	add := func(kind, table int, scope netlink.Scope, dst netip.Prefix) netlink.Route {
 		return netlink.Route{
 			Family: netlink.FAMILY_V4, LinkIndex: index, Type: kind, Table: table, Scope: scope,
@@ -73,6 +76,24 @@ func hostRoutes(index int, p netip.Prefix) []netlink.Route {
 		routes = append(routes, add(unix.RTN_BROADCAST, unix.RT_TABLE_LOCAL, unix.RT_SCOPE_LINK, netip.PrefixFrom(netip.AddrFrom4(last), 32)))
 	}
 	return routes
+}
+
+// metricPrefix6 is the metric of the kernel's own routes to IPv6 subnets (IP6_RT_PRIO_ADDRCONF).
+const metricPrefix6 = 256
+
+// hostRoutes6 is hostRoutes for IPv6, which has no scopes, sources or broadcasts in them.
+func hostRoutes6(index int, p netip.Prefix) []netlink.Route {
+	routes := []netlink.Route{{
+		Family: netlink.FAMILY_V6, LinkIndex: index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL,
+		Dst: toIPNet(netip.PrefixFrom(p.Addr(), p.Addr().BitLen())), Protocol: unix.RTPROT_KERNEL,
+	}}
+	if p.IsSingleIP() {
+		return routes
+	}
+	return append(routes, netlink.Route{
+		Family: netlink.FAMILY_V6, LinkIndex: index, Type: unix.RTN_UNICAST, Table: unix.RT_TABLE_MAIN,
+		Dst: toIPNet(p.Masked()), Protocol: unix.RTPROT_KERNEL, Priority: metricPrefix6,
+	})
 }
 
 // isKernels says whether a route is there as the kernel makes it, whatever its source.

@@ -48,7 +48,7 @@ func attachment(n int, ns string) Veth {
 		Host: fmt.Sprint("s", n), MTU: 1400, Bridge: fmt.Sprint("br", n), Netns: ns, Peer: fmt.Sprint("eth", n),
 		Addrs:    []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 31, byte(n), 2}), 24)},
 		Gateways: []netip.Addr{netip.AddrFrom4([4]byte{172, 31, byte(n), 1})},
-		Default:  n == 0, Table: 1000 + n,
+		Default4: n == 0, Default6: n == 0, Table: 1000 + n,
 	}
 }
 

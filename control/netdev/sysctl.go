@@ -74,3 +74,20 @@ func sysctlPath(name string) string {
 	}
 	return "/proc/sys/" + name
 }
+
+// ErrNoIPv6 says that the host's IPv6 is off.
+var ErrNoIPv6 = errors.New("IPv6 is switched off on this host")
+
+// CheckIPv6 says whether devices of the calling thread's network namespace can have IPv6
+// addresses. It wraps ErrNoIPv6.
+func CheckIPv6() error {
+	const name = "net.ipv6.conf.all.disable_ipv6"
+	off, err := ReadSysctl(name)
+	if errors.Is(err, fs.ErrNotExist) { // ipv6.disable=1, or a kernel without
+		return fmt.Errorf("%w: its kernel has none, see ipv6.disable in /proc/cmdline", ErrNoIPv6)
+	}
+	if err == nil && off != "0" {
+		return fmt.Errorf("%w: %s is %s", ErrNoIPv6, name, off)
+	}
+	return err
+}

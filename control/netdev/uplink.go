@@ -50,21 +50,27 @@ func FindUplinks(links []LinkInfo, own func(name string) bool, engineBridges ...
 // leads, the one with the lowest metric of several, IPv4 before IPv6. Not ok if no
 // default route leads by any of them.
 func DefaultUplink(links []LinkInfo) (ifindex int, ok bool, err error) {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		if ifindex, ok, err = DefaultWay(links, family); ok || err != nil {
+			return ifindex, ok, err
+		}
+	}
+	return 0, false, nil
+}
+
+// DefaultWay is DefaultUplink for one family, unix.AF_INET or AF_INET6.
+func DefaultWay(links []LinkInfo, family int) (ifindex int, ok bool, err error) {
 	h, err := newHandle()
 	if err != nil {
 		return 0, false, err
 	}
 	defer h.Close()
-	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
-		routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, family) })
-		if err != nil {
-			return 0, false, fmt.Errorf("list routes: %w", err)
-		}
-		if ifindex, ok = defaultBy(routes, links); ok {
-			return ifindex, true, nil
-		}
+	routes, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, family) })
+	if err != nil {
+		return 0, false, fmt.Errorf("list routes: %w", err)
 	}
-	return 0, false, nil
+	ifindex, ok = defaultBy(routes, links)
+	return ifindex, ok, nil
 }
 
 // defaultBy picks the default route that counts.

@@ -22,9 +22,10 @@ type Veth struct {
 	Addrs    []netip.Prefix   // the sandbox's addresses
 	Gateways []netip.Addr     // the network's, one a family at most; none where nothing leads out
 
-	// Default says that the sandbox's default routes go by the Gateways. One
-	// attachment of a sandbox has it; to move it, set up the one that gets it first.
-	Default bool
+	// Default4 and Default6 say that the sandbox's default route of that family goes by
+	// the gateway of that family. One attachment of a sandbox has each; to move one, set
+	// up the attachment that gets it first.
+	Default4, Default6 bool
 	// Table is the routing table, of the sandbox and of this attachment alone, for
 	// what comes from Addrs: replies leave by the network that they came in on. 0 for
 	// none, 1 to 251 or above 255 otherwise. The rules' priority is the same number.

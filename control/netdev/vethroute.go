@@ -59,7 +59,7 @@ func (v Veth) routes(family, peer int) (routes []netlink.Route) {
 		if v.Table != 0 {
 			add(netlink.Route{Table: v.Table, Dst: toAll, Gw: gw.AsSlice()})
 		}
-		if v.Default {
+		if v.Default4 && family == netlink.FAMILY_V4 || v.Default6 && family == netlink.FAMILY_V6 {
 			add(netlink.Route{Table: unix.RT_TABLE_MAIN, Dst: toAll, Gw: gw.AsSlice()})
 		}
 	}

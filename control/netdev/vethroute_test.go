@@ -119,7 +119,7 @@ func TestVethUpTakesBack(t *testing.T) {
 	wantIP(t, ns, "-4 route show table 1002", "172.31.2.0/24 dev eth2 proto 235 scope link src 172.31.2.2")
 
 	alone := web[0]
-	alone.Table, alone.Default = 0, false
+	alone.Table, alone.Default4, alone.Default6 = 0, false, false
 	wantUp(t, alone)
 	wantRules(t, ns, 1, 2)
 	wantIP(t, ns, "-4 route show table 1000")
@@ -138,7 +138,7 @@ func TestDefaultRouteMoves(t *testing.T) {
 	ns := web[0].Netns
 	events := subscribeIn(t, ns)
 
-	web[0].Default, web[1].Default = false, true
+	web[0].Default4, web[0].Default6, web[1].Default4, web[1].Default6 = false, false, true, true
 	wantUp(t, web[1])
 	wantUp(t, web[0])
 	wantDefault(t, ns, 1)
@@ -151,7 +151,7 @@ func TestDefaultRouteMoves(t *testing.T) {
 	}
 
 	// As control does when it disconnects: the next one takes over first.
-	web[2].Default = true
+	web[2].Default4, web[2].Default6 = true, true
 	wantUp(t, web[2])
 	if err := DeleteLink(web[1].Host); err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func TestVethUpKeepsOtherRoutes(t *testing.T) {
 	runIP(t, ns, "route add 10.9.0.0/16 via 172.31.2.8 table 1002")
 	runIP(t, ns, "rule add from 172.31.2.2 to 10.8.0.0/16 lookup 99 pref 50")
 	for _, v := range web {
-		v.Default = !v.Default
+		v.Default4, v.Default6 = !v.Default4, !v.Default6
 		wantUp(t, v)
 	}
 	wantIP(t, ns, "-4 route show default", "default via 172.31.0.1 dev eth0 mtu 1300")

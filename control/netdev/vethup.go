@@ -20,7 +20,7 @@ const carrierWait = 2 * time.Second
 // Up sets both ends up and configures the sandbox: the host side becomes a port of
 // the bridge, the sandbox gets its lo, name and MAC of its side, addresses, routes and
 // rules, both get the MTU.
-// If anything was missing it then announces the IPv4 addresses, so that neighbours
+// If anything was missing it then announces the addresses, so that neighbours
 // learn a new MAC. It repairs what is missing, takes back what the attachment has no
 // more, and leaves alone what others set. ErrNotFound if one of the two ends, the
 // bridge or the namespace is gone, ErrBridgeFull if the bridge takes no more ports.
@@ -98,7 +98,13 @@ func (v Veth) enter(host netlink.Link) (h *netlink.Handle, renamed bool, err err
 		if err := ensureSysctl(devSysctl("ipv6", v.Peer, "accept_ra"), "0"); err != nil {
 			return err
 		}
+		if err := v.enableIPv6(); err != nil {
+			return err
+		}
 		// The kernel announces addresses when the device comes up or its MAC is set.
+		if err := ensureSysctl(devSysctl("ipv6", v.Peer, "ndisc_notify"), "1"); err != nil {
+			return err
+		}
 		return ensureSysctl(devSysctl("ipv4", v.Peer, "arp_notify"), "1")
 	})
 	if err != nil && h != nil {
@@ -148,6 +154,15 @@ func (v Veth) upPeer(h *netlink.Handle) (peer netlink.Link, changed bool, err er
 	return peer, len(added) > 0 || up || moved, nil
 }
 
+// enableIPv6 sees to it that a device that has IPv6 addresses may have them: it comes with
+// what new devices have in a namespace (net.ipv6.conf.default), which can be none.
+func (v Veth) enableIPv6() error {
+	if !slices.ContainsFunc(v.Addrs, is6) {
+		return nil
+	}
+	return ensureSysctl(devSysctl("ipv6", v.Peer, "disable_ipv6"), "0")
+}
+
 // quietIPv6 keeps a device without IPv6 addresses from making itself one: each of a
 // thousand sandboxes would tell all others of it, several times.
 func (v Veth) quietIPv6(h *netlink.Handle, peer netlink.Link) error {
@@ -182,8 +197,9 @@ func awaitCarrier(h *netlink.Handle, index int) error {
 	}
 }
 
-// announce makes the kernel send a gratuitous ARP for each address of the device,
-// as it does when the MAC is set, also to what it is. A packet socket would do it,
+// announce makes the kernel send a gratuitous ARP or an unsolicited neighbour
+// advertisement (RFC 4861) for each address of the device, as it does when the MAC is
+// set, also to what it is. A packet socket would do it,
 // too, but closing one takes an RCU grace period.
 func announce(h *netlink.Handle, peer netlink.Link) error {
 	if err := h.LinkSetHardwareAddr(peer, peer.Attrs().HardwareAddr); err != nil {

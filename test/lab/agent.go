@@ -178,7 +178,10 @@ func (a *Agent) Gateway() netip.Addr {
 // Sandbox is one of the agent's sandboxes, as a machine to work on.
 type Sandbox struct {
 	*Machine
-	Addr netip.Addr
+	Addr netip.Addr // the first that it has
+
+	Addr6 netip.Addr // the first that it has of IPv6
+
 	Info api.Sandbox
 	Proc *Proc // of `ebnet run`; nil for a sandbox that was created
 }
@@ -224,6 +227,13 @@ func (a *Agent) Sandbox(name string) *Sandbox {
 	}
 	if len(s.Info.Endpoints) > 0 {
 		s.Addr = s.Info.Endpoints[0].Addresses[0].Addr()
+	}
+	for _, e := range slices.Backward(s.Info.Endpoints) {
+		for _, p := range e.Addresses {
+			if p.Addr().Is6() {
+				s.Addr6 = p.Addr()
+			}
+		}
 	}
 	return s
 }

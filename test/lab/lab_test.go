@@ -21,8 +21,8 @@ func machines(t *testing.T) *Lab {
 func TestMachinesTalk(t *testing.T) {
 	l := machines(t)
 	a, b, router, far := l.Machine("a"), l.Machine("b"), l.Machine("router"), l.Machine("far")
-	l.LAN("lan", Port{a, "eth0", "198.51.100.1/24"}, Port{b, "eth0", "198.51.100.2/24"}, Port{router, "eth0", "198.51.100.254/24"})
-	l.Wire(Port{router, "eth1", "203.0.113.254/24"}, Port{far, "eth0", "203.0.113.1/24"})
+	l.LAN("lan", Port{On: a, Dev: "eth0", Addr: "198.51.100.1/24"}, Port{On: b, Dev: "eth0", Addr: "198.51.100.2/24"}, Port{On: router, Dev: "eth0", Addr: "198.51.100.254/24"})
+	l.Wire(Port{On: router, Dev: "eth1", Addr: "203.0.113.254/24"}, Port{On: far, Dev: "eth0", Addr: "203.0.113.1/24"})
 	router.Sysctl("net.ipv4.ip_forward", "1")
 	a.Route("default", netip.MustParseAddr("198.51.100.254"))
 	far.Route("default", netip.MustParseAddr("203.0.113.254"))
@@ -82,7 +82,7 @@ func TestLeaksAreFound(t *testing.T) {
 func TestSnapshot(t *testing.T) {
 	l := machines(t)
 	a, b := l.Machine("a"), l.Machine("b")
-	l.Wire(Port{a, "eth0", "198.51.100.1/24"}, Port{b, "eth0", ""})
+	l.Wire(Port{On: a, Dev: "eth0", Addr: "198.51.100.1/24"}, Port{On: b, Dev: "eth0", Addr: ""})
 	a.Settle()
 	before := a.Snapshot()
 	if diffs := before.Diff(a.Snapshot()); len(diffs) != 0 {

@@ -85,6 +85,8 @@ type Port struct {
 	On   *Machine
 	Dev  string
 	Addr string // CIDR; empty for none
+
+	Addr6 string // the same for IPv6, used without duplicate detection
 }
 
 // Wire connects two machines by a veth pair, with both ends up.
@@ -94,6 +96,9 @@ func (l *Lab) Wire(a, b Port) {
 	for _, p := range []Port{a, b} {
 		if p.Addr != "" {
 			p.On.IP("addr", "add", p.Addr, "dev", p.Dev)
+		}
+		if p.Addr6 != "" {
+			p.On.IP("addr", "add", p.Addr6, "dev", p.Dev, "nodad")
 		}
 		p.On.IP("link", "set", p.Dev, "up")
 	}
@@ -115,7 +120,11 @@ func (l *Lab) LAN(name string, ports ...Port) {
 // Route adds a route on the machine.
 func (m *Machine) Route(to string, via netip.Addr) {
 	m.lab.t.Helper()
-	m.IP("route", "replace", to, "via", via.String())
+	family := "-4"
+	if via.Is6() {
+		family = "-6"
+	}
+	m.IP(family, "route", "replace", to, "via", via.String())
 }
 
 // remove deletes the machine's namespace.

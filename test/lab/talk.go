@@ -42,6 +42,16 @@ type Reply struct {
 	Client netip.AddrPort // the client's address, as the server sees it
 }
 
+// ofFamily names a network, "tcp" or "udp", with the family of an address: 4 where that
+// names none.
+func ofFamily(network, addr string) string {
+	host, _, err := net.SplitHostPort(addr)
+	if ip, bad := netip.ParseAddr(host); err == nil && bad == nil && ip.Is6() {
+		return network + "6"
+	}
+	return network + "4"
+}
+
 // AnswerTCP answers questions on TCP at addr, until the test ends.
 func (m *Machine) AnswerTCP(name, addr string) {
 	m.lab.t.Helper()
@@ -90,11 +100,11 @@ func (m *Machine) ListenUDP(addr string) *net.UDPConn {
 	m.lab.t.Helper()
 	var conn *net.UDPConn
 	m.Do(func() error {
-		at, err := net.ResolveUDPAddr("udp4", addr)
+		at, err := net.ResolveUDPAddr(ofFamily("udp", addr), addr)
 		if err != nil {
 			return err
 		}
-		conn, err = net.ListenUDP("udp4", at)
+		conn, err = net.ListenUDP(ofFamily("udp", addr), at)
 		return err
 	})
 	m.lab.t.Cleanup(func() { conn.Close() })
@@ -107,7 +117,7 @@ func (m *Machine) ListenTCP(addr string) net.Listener {
 	m.lab.t.Helper()
 	var ln net.Listener
 	m.Do(func() (err error) {
-		ln, err = net.Listen("tcp4", addr)
+		ln, err = net.Listen(ofFamily("tcp", addr), addr)
 		return err
 	})
 	m.lab.t.Cleanup(func() { ln.Close() })
@@ -157,7 +167,8 @@ func (m *Machine) dial(network, local, remote string, timeout time.Duration) (ne
 	}
 	var conn net.Conn
 	err := netdev.Do(m.Path, func() (err error) {
-		conn, err = dialer.DialContext(context.Background(), network+"4", remote)
+		// An IPv6 socket that is for IPv6 alone, as "tcp6" says, could not go to an IPv4 sandbox.
+		conn, err = dialer.DialContext(context.Background(), strings.TrimSuffix(ofFamily(network, remote), "6"), remote)
 		return err
 	})
 	return conn, err
@@ -254,11 +265,11 @@ func (m *Machine) askOnce(network, local, remote string, timeout time.Duration) 
 	return (&Conversation{Conn: conn, lines: bufio.NewReader(conn)}).ask(timeout)
 }
 
-// SendRaw sends one IPv4 packet of any protocol, such as "47", with no regard to what
+// SendRaw sends one IP packet of any protocol, such as "47", with no regard to what
 // the protocol would want.
 func (m *Machine) SendRaw(protocol, to string, payload []byte) error {
 	return netdev.Do(m.Path, func() error {
-		conn, err := net.Dial("ip4:"+protocol, to)
+		conn, err := net.Dial(ofFamily("ip", net.JoinHostPort(to, ""))+":"+protocol, to)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -26,11 +27,15 @@ func tell(name string, addrs []string) error {
 			}
 			who += ":" + port
 		}
-		ln, err := net.Listen("tcp4", addr)
+		family := "4"
+		if strings.HasPrefix(addr, "[") {
+			family = "6"
+		}
+		ln, err := net.Listen("tcp"+family, addr)
 		if err != nil {
 			return err
 		}
-		datagrams, err := net.ListenPacket("udp4", addr)
+		datagrams, err := net.ListenPacket("udp"+family, addr)
 		if err != nil {
 			return err
 		}
