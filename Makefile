@@ -65,7 +65,7 @@ check:
 .PHONY: test
 test: root
 	sh test/deps.sh
-	EBNET_PRIVILEGED=1 $(GO) test -count=1 -timeout=12m $(TESTFLAGS) ./...
+	EBNET_PRIVILEGED=1 $(GO) test -count=1 -timeout=20m $(TESTFLAGS) ./...
 
 .PHONY: demo
 demo: root all

@@ -12,6 +12,16 @@ dnsmasq dnsmasq-base
 dig bind9-dnsutils
 curl curl
 ping iputils-ping
+tracepath iputils-tracepath
+traceroute traceroute
+mtr mtr-tiny
+openssl openssl
+ssh openssh-client
+/usr/sbin/sshd openssh-server
+redis-server redis-server
+wrk wrk
+/usr/lib/postgresql/15/bin/postgres postgresql-15
+/usr/lib/postgresql/15/bin/psql postgresql-client-15
 nft nftables
 iptables iptables
 /usr/sbin/dockerd docker.io

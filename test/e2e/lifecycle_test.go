@@ -15,13 +15,12 @@ func TestAgentKilledUnderLoadClsact(t *testing.T) { killed(t, "--attach", "clsac
 // is back it finds all as it should be.
 func killed(t *testing.T, flags ...string) {
 	w := newWorld(t, flags...)
-	iperf := w.agent.RunIn("iperf", []string{"-p", "5201:5201"}, "iperf3", "-s", "--forceflush")
+	w.agent.Ebnet("network", "create", "both", "--ipv6")
+	iperf := w.agent.RunIn("iperf", []string{"--network", "both", "-p", "5201:5201"}, "iperf3", "-s", "--forceflush")
 	iperf.Proc.WaitFor("Server listening")
-	a := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp")
-	a.AnswerTCP("a", ":7000")
-	a.AnswerUDP("a", ":7000")
-	w.client.AnswerTCP("outside", ":7000")
-	w.client.AnswerUDP("outside", ":7000")
+	a := w.agent.Create("a", "--network", "both", "-p", "8080:7000", "-p", "8080:7000/udp")
+	answer(a.Machine, "a", "7000")
+	answer(w.client, "outside", "7000")
 
 	old := []struct {
 		m *lab.Machine
@@ -33,6 +32,12 @@ func killed(t *testing.T, flags ...string) {
 		{a.Machine, a.Talk("udp", "", clientIP+":7000")},
 		{w.host, w.host.Talk("tcp", "", "127.0.0.1:8080")},
 		{w.host, w.host.Talk("udp", "", "127.0.0.1:8080")},
+		{w.client, w.client.Talk("tcp", "", at(hostIP6, "8080"))},
+		{w.client, w.client.Talk("udp", "", at(hostIP6, "8080"))},
+		{a.Machine, a.Talk("tcp", "", at(clientIP6, "7000"))},
+		{a.Machine, a.Talk("udp", "", at(clientIP6, "7000"))},
+		{w.host, w.host.Talk("tcp", "", "[::1]:8080")},
+		{w.host, w.host.Talk("udp", "", "[::1]:8080")},
 	}
 	works := func(when string) {
 		t.Helper()
@@ -53,6 +58,11 @@ func killed(t *testing.T, flags ...string) {
 					{a.Machine, clientIP + ":7000"},
 					{iperf.Machine, addrPort(a, "7000")},
 					{iperf.Machine, hostIP + ":8080"},
+					{w.client, at(hostIP6, "8080")},
+					{w.host, "[::1]:8080"},
+					{a.Machine, at(clientIP6, "7000")},
+					{iperf.Machine, at(a.Addr6.String(), "7000")},
+					{iperf.Machine, at(hostIP6, "8080")},
 				} {
 					if _, err := way.m.Ask(network, way.remote); err != nil {
 						t.Errorf("%s: a new %s conversation of %s with %s: %v", when, network, way.m.Name, way.remote, err)
@@ -69,7 +79,7 @@ func killed(t *testing.T, flags ...string) {
 	works("agent dead")
 	w.agent.Start()
 	status := w.agent.Status()
-	if !status.Ready || len(status.Problems) != 0 || status.Endpoints != 2 || status.Published != 3 {
+	if !status.Ready || len(status.Problems) != 0 || status.Endpoints != 2 || status.Published != 6 {
 		t.Errorf("status after the restart: %+v", status)
 	}
 	works("agent back")

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"net/netip"
 	"os"
 	"testing"
 
@@ -39,5 +40,56 @@ func newHost(t *testing.T) *world {
 	return &world{Lab: l, client: client, host: host}
 }
 
+// ipFamily is how a test does the same over IPv4 and over IPv6.
+type ipFamily struct {
+	name         string
+	host, client string // their addresses
+	loopback     string
+	all          string // to listen on
+	network      string // of the sandboxes; empty: the default one
+}
+
+var ipFamilies = []ipFamily{
+	{"IPv4", hostIP, clientIP, "127.0.0.1", "", "default"},
+	{"IPv6", lab.PairHost6, lab.PairClient6, "::1", "::", "both"},
+}
+
+// overFamilies runs a test over IPv4 and over IPv6.
+func overFamilies(t *testing.T, test func(*testing.T, ipFamily)) {
+	t.Helper()
+	for _, f := range ipFamilies {
+		t.Run(f.name, func(t *testing.T) { test(t, f) })
+	}
+}
+
+// newFamilyWorld is newWorld with a network that has the family.
+func newFamilyWorld(t *testing.T, f ipFamily, flags ...string) *world {
+	t.Helper()
+	w := newWorld(t, flags...)
+	if f.network != "default" {
+		w.agent.Ebnet("network", "create", f.network, "--ipv6")
+	}
+	return w
+}
+
+// create creates a sandbox on the family's network.
+func (w *world) create(f ipFamily, name string, flags ...string) *lab.Sandbox {
+	return w.agent.Create(name, append([]string{"--network", f.network}, flags...)...)
+}
+
+// of is a sandbox's address of the family.
+func (f ipFamily) of(s *lab.Sandbox) netip.Addr {
+	if f.all == "" {
+		return s.Addr
+	}
+	return s.Addr6
+}
+
+// gateway is that of the family's network.
+func (f ipFamily) gateway(a *lab.Agent) netip.Addr {
+	gateways := a.Network(f.network).Gateways
+	return gateways[len(gateways)-1]
+}
+
 // addrPort writes an address of a sandbox with a port.
-func addrPort(s *lab.Sandbox, port string) string { return s.Addr.String() + ":" + port }
+func addrPort(s *lab.Sandbox, port string) string { return at(s.Addr.String(), port) }

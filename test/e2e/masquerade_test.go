@@ -9,19 +9,24 @@ import (
 	"github.com/ebnet/ebnet/test/lab"
 )
 
-func TestMasquerade(t *testing.T)       { masquerade(t) }
-func TestMasqueradeClsact(t *testing.T) { masquerade(t, "--attach", "clsact") }
+func TestMasquerade(t *testing.T) {
+	overFamilies(t, func(t *testing.T, f ipFamily) { masquerade(t, f) })
+}
+
+func TestMasqueradeClsact(t *testing.T) {
+	overFamilies(t, func(t *testing.T, f ipFamily) { masquerade(t, f, "--attach", "clsact") })
+}
 
 // masquerade: a sandbox is seen as its host, whatever it speaks.
-func masquerade(t *testing.T, flags ...string) {
-	w := newWorld(t, flags...)
-	w.client.AnswerTCP("outside", ":7000")
-	w.client.AnswerUDP("outside", ":7000")
-	s := w.agent.Create("a")
+func masquerade(t *testing.T, f ipFamily, flags ...string) {
+	w := newFamilyWorld(t, f, flags...)
+	w.client.AnswerTCP("outside", at(f.all, "7000"))
+	w.client.AnswerUDP("outside", at(f.all, "7000"))
+	s := w.create(f, "a")
 	for _, network := range []string{"tcp", "udp"} {
-		c := s.Talk(network, "", clientIP+":7000")
+		c := s.Talk(network, "", at(f.client, "7000"))
 		for range 3 {
-			if reply := s.MustAsk(c); reply.Client.Addr().String() != hostIP {
+			if reply := s.MustAsk(c); reply.Client.Addr().String() != f.host {
 				t.Errorf("%s: seen as %s", network, reply.Client)
 			}
 		}
@@ -53,17 +58,19 @@ func ping(t *testing.T, flags ...string) {
 }
 
 // Two sandboxes and the same server, from the same source port, at the same time.
-func TestMasqueradeSameSourcePort(t *testing.T) {
-	w := newWorld(t)
-	w.client.AnswerTCP("outside", ":7000")
-	w.client.AnswerUDP("outside", ":7000")
-	a, b := w.agent.Create("a"), w.agent.Create("b")
+func TestMasqueradeSameSourcePort(t *testing.T) { overFamilies(t, masqueradeSameSourcePort) }
+
+func masqueradeSameSourcePort(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	w.client.AnswerTCP("outside", at(f.all, "7000"))
+	w.client.AnswerUDP("outside", at(f.all, "7000"))
+	a, b := w.create(f, "a"), w.create(f, "b")
 	for _, network := range []string{"tcp", "udp"} {
-		ca := a.Talk(network, addrPort(a, "40000"), clientIP+":7000")
+		ca := a.Talk(network, at(f.of(a).String(), "40000"), at(f.client, "7000"))
 		seenA := a.MustAsk(ca).Client
-		cb := b.Talk(network, addrPort(b, "40000"), clientIP+":7000")
+		cb := b.Talk(network, at(f.of(b).String(), "40000"), at(f.client, "7000"))
 		seenB := b.MustAsk(cb).Client
-		if seenA == seenB || seenA.Addr().String() != hostIP || seenB.Addr().String() != hostIP {
+		if seenA == seenB || seenA.Addr().String() != f.host || seenB.Addr().String() != f.host {
 			t.Errorf("%s: seen as %s and %s", network, seenA, seenB)
 		}
 		for range 3 {
@@ -79,11 +86,13 @@ func TestMasqueradeSameSourcePort(t *testing.T) {
 
 // The host's own conversation from the same port to the same server keeps its packets,
 // whether it was there first or comes later.
-func TestHostSameSourcePort(t *testing.T) {
-	w := newWorld(t)
-	w.client.AnswerTCP("outside", ":7000")
-	w.client.AnswerUDP("outside", ":7000")
-	s := w.agent.Create("a")
+func TestHostSameSourcePort(t *testing.T) { overFamilies(t, hostSameSourcePort) }
+
+func hostSameSourcePort(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	w.client.AnswerTCP("outside", at(f.all, "7000"))
+	w.client.AnswerUDP("outside", at(f.all, "7000"))
+	s := w.create(f, "a")
 	port := 40000
 	for _, network := range []string{"tcp", "udp"} {
 		for _, hostFirst := range []bool{true, false} {
@@ -92,14 +101,14 @@ func TestHostSameSourcePort(t *testing.T) {
 			open := []struct {
 				m    *lab.Machine
 				addr string
-			}{{w.host, hostIP}, {s.Machine, s.Addr.String()}}
+			}{{w.host, f.host}, {s.Machine, f.of(s).String()}}
 			if !hostFirst {
 				open[0], open[1] = open[1], open[0]
 			}
 			var talks []*lab.Conversation
 			var seen []netip.AddrPort
 			for _, o := range open {
-				c := o.m.Talk(network, fmt.Sprintf("%s:%d", o.addr, port), clientIP+":7000")
+				c := o.m.Talk(network, at(o.addr, fmt.Sprint(port)), at(f.client, "7000"))
 				talks = append(talks, c)
 				seen = append(seen, o.m.MustAsk(c).Client)
 			}
@@ -124,22 +133,24 @@ func TestHostSameSourcePort(t *testing.T) {
 // A source port that the host listens on, used by a sandbox, diverts nothing of the
 // host's, not even from the very machine and port that the sandbox talks to
 // (CVE-2021-3773).
-func TestMasqueradeShadowsNoListener(t *testing.T) {
-	w := newWorld(t)
-	w.host.AnswerUDP("host", ":6000")
-	w.host.AnswerTCP("host", ":6000")
-	w.client.AnswerTCP("outside", ":7000")
-	s := w.agent.Create("a")
+func TestMasqueradeShadowsNoListener(t *testing.T) { overFamilies(t, masqueradeShadowsNoListener) }
 
-	if seen := s.MustAsk(s.Talk("tcp", addrPort(s, "6000"), clientIP+":7000")).Client; seen.Port() == 6000 {
+func masqueradeShadowsNoListener(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	w.host.AnswerUDP("host", at(f.all, "6000"))
+	w.host.AnswerTCP("host", at(f.all, "6000"))
+	w.client.AnswerTCP("outside", at(f.all, "7000"))
+	s := w.create(f, "a")
+
+	if seen := s.MustAsk(s.Talk("tcp", at(f.of(s).String(), "6000"), at(f.client, "7000"))).Client; seen.Port() == 6000 {
 		t.Errorf("tcp: the sandbox is seen as %s, where the host listens", seen)
 	}
-	if reply, err := w.client.Ask("tcp", hostIP+":6000"); err != nil || reply.Server != "host" {
+	if reply, err := w.client.Ask("tcp", at(f.host, "6000")); err != nil || reply.Server != "host" {
 		t.Errorf("tcp to the host's own server: %+v, %v", reply, err)
 	}
 
-	outside := w.client.ListenUDP(":7000")
-	fmt.Fprintln(s.Talk("udp", addrPort(s, "6000"), clientIP+":7000"), "from the sandbox")
+	outside := w.client.ListenUDP(at(f.all, "7000"))
+	fmt.Fprintln(s.Talk("udp", at(f.of(s).String(), "6000"), at(f.client, "7000")), "from the sandbox")
 	buf := make([]byte, 1500)
 	_, seen, err := outside.ReadFromUDPAddrPort(buf)
 	if err != nil {
@@ -148,11 +159,11 @@ func TestMasqueradeShadowsNoListener(t *testing.T) {
 	if seen.Port() == 6000 {
 		t.Errorf("udp: the sandbox is seen as %s, where the host listens", seen)
 	}
-	if _, err := outside.WriteToUDPAddrPort([]byte("from outside\n"), netip.MustParseAddrPort(hostIP+":6000")); err != nil {
+	if _, err := outside.WriteToUDPAddrPort([]byte("from outside\n"), netip.MustParseAddrPort(at(f.host, "6000"))); err != nil {
 		t.Fatal(err)
 	}
 	n, from, err := outside.ReadFromUDPAddrPort(buf)
-	if err != nil || from.String() != hostIP+":6000" || !strings.HasPrefix(string(buf[:n]), "host ") {
+	if err != nil || from.String() != at(f.host, "6000") || !strings.HasPrefix(string(buf[:n]), "host ") {
 		t.Errorf("udp to the host's own server: %q from %s, %v", buf[:n], from, err)
 	}
 }

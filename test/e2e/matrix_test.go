@@ -21,13 +21,16 @@ func matrix(t *testing.T, flags ...string) {
 	want := readMatrix(t)
 	for _, forward := range []string{"0", "1"} {
 		w.host.Sysctl("net.ipv4.ip_forward", forward)
-		for _, proto := range []string{"tcp", "udp", "icmp"} {
-			got := w.ask(proto)
-			for _, row := range matrixRows {
-				for _, column := range matrixColumns {
-					key := row + " " + column
-					if answer, ok := got[key]; ok && answer != want[key] {
-						t.Errorf("ip_forward=%s %s: %s → %s: %s, want %s", forward, proto, row, column, answer, want[key])
+		w.host.Sysctl("net.ipv6.conf.all.forwarding", forward)
+		for _, family := range []string{"IPv4", "IPv6"} {
+			for _, proto := range []string{"tcp", "udp", "icmp"} {
+				got := w.ask(family, proto)
+				for _, row := range matrixRows {
+					for _, column := range matrixColumns {
+						key := row + " " + column
+						if answer, ok := got[key]; ok && answer != want[key] {
+							t.Errorf("forwarding=%s %s %s: %s → %s: %s, want %s", forward, family, proto, row, column, answer, want[key])
+						}
 					}
 				}
 			}
@@ -68,7 +71,7 @@ type matrixWorld struct {
 	t     *testing.T
 	host  *lab.Machine
 	from  map[string]*lab.Machine
-	where map[string]map[string]string // addresses by row and column
+	where map[string]map[string]string // addresses by family and row, and column
 }
 
 // Ports that servers answer on: containers, the host itself, and what is published.
@@ -83,25 +86,31 @@ func newMatrixWorld(t *testing.T, flags ...string) *matrixWorld {
 	l := lab.New(t)
 	host, neighbour, router, outside := l.Machine("host"), l.Machine("neighbour"), l.Machine("router"), l.Machine("outside")
 	l.LAN("lan",
-		lab.Port{On: host, Dev: "eth0", Addr: hostIP + "/24"},
-		lab.Port{On: neighbour, Dev: "eth0", Addr: "198.51.100.3/24"},
-		lab.Port{On: router, Dev: "eth0", Addr: "198.51.100.254/24"},
+		lab.Port{On: host, Dev: "eth0", Addr: hostIP + "/24", Addr6: hostIP6 + "/64"},
+		lab.Port{On: neighbour, Dev: "eth0", Addr: "198.51.100.3/24", Addr6: "2001:db8:100::3/64"},
+		lab.Port{On: router, Dev: "eth0", Addr: "198.51.100.254/24", Addr6: "2001:db8:100::fe/64"},
 	)
 	l.Wire(
-		lab.Port{On: router, Dev: "eth1", Addr: "203.0.113.1/24"},
-		lab.Port{On: outside, Dev: "eth0", Addr: "203.0.113.2/24"},
+		lab.Port{On: router, Dev: "eth1", Addr: "203.0.113.1/24", Addr6: "2001:db8:203::1/64"},
+		lab.Port{On: outside, Dev: "eth0", Addr: "203.0.113.2/24", Addr6: "2001:db8:203::2/64"},
 	)
 	router.Sysctl("net.ipv4.ip_forward", "1")
-	host.Route("default", netip.MustParseAddr("198.51.100.254"))
-	outside.Route("default", netip.MustParseAddr("203.0.113.1"))
+	router.Sysctl("net.ipv6.conf.all.forwarding", "1")
+	for _, gateway := range []string{"198.51.100.254", "2001:db8:100::fe"} {
+		host.Route("default", netip.MustParseAddr(gateway))
+	}
+	for _, gateway := range []string{"203.0.113.1", "2001:db8:203::1"} {
+		outside.Route("default", netip.MustParseAddr(gateway))
+	}
 
 	agent := host.Agent(flags...)
 	for _, network := range [][]string{{"front"}, {"back"}, {"quiet", "--no-icc"}, {"inner", "--internal"}} {
-		agent.Ebnet(append([]string{"network", "create"}, network...)...)
+		agent.Ebnet(append([]string{"network", "create", "--ipv6"}, network...)...)
 	}
 	boxes := map[string]*lab.Sandbox{}
 	publish := []string{
 		"-p", "8080:7000", "-p", "8080:7000/udp", "-p", "127.0.0.1:9090:7000", "-p", "127.0.0.1:9090:7000/udp",
+		"-p", "[::1]:9090:7000", "-p", "[::1]:9090:7000/udp",
 	}
 	for name, network := range map[string]string{
 		"web": "front", "same": "front", "other": "back", "other2": "back",
@@ -112,8 +121,7 @@ func newMatrixWorld(t *testing.T, flags ...string) *matrixWorld {
 			flags = append(flags, publish...)
 		}
 		s := agent.Create(name, flags...)
-		s.AnswerTCP(name, fmt.Sprintf(":%d", containerPort))
-		s.AnswerUDP(name, fmt.Sprintf(":%d", containerPort))
+		answer(s.Machine, name, fmt.Sprint(containerPort))
 		boxes[name] = s
 	}
 	w := &matrixWorld{t: t, host: host, from: map[string]*lab.Machine{
@@ -122,9 +130,9 @@ func newMatrixWorld(t *testing.T, flags ...string) *matrixWorld {
 	for _, row := range []string{"same", "other", "no-icc", "internal"} {
 		w.from[row] = boxes[row].Machine
 	}
-	for _, addr := range append([]string{hostIP, "127.0.0.1"}, gatewaysOf(agent)...) {
-		host.AnswerTCP("host", fmt.Sprintf("%s:%d", addr, hostPort))
-		host.AnswerUDP("host", fmt.Sprintf("%s:%d", addr, hostPort))
+	for _, addr := range append([]string{hostIP, hostIP6, "127.0.0.1", "::1"}, gatewaysOf(agent)...) {
+		host.AnswerTCP("host", at(addr, fmt.Sprint(hostPort)))
+		host.AnswerUDP("host", at(addr, fmt.Sprint(hostPort)))
 	}
 	peers := map[string]string{"same": "web", "other": "other2", "no-icc": "no-icc2", "internal": "internal2"}
 	networks := map[string]string{"other": "back", "no-icc": "quiet", "internal": "inner"}
@@ -136,15 +144,21 @@ func newMatrixWorld(t *testing.T, flags ...string) *matrixWorld {
 		if name, ok := networks[row]; ok {
 			network = name
 		}
-		w.where[row] = map[string]string{
+		gateways := agent.Network(network).Gateways
+		w.where["IPv4 "+row] = map[string]string{
 			"peer": peer.Addr.String(), "foreign": boxes["web"].Addr.String(),
-			"gateway": agent.Network(network).Gateways[0].String(), "host": hostIP,
-			"published": hostIP, "loopback": hostIP,
+			"gateway": gateways[0].String(), "host": hostIP, "published": hostIP, "loopback": hostIP,
+		}
+		w.where["IPv6 "+row] = map[string]string{
+			"peer": peer.Addr6.String(), "foreign": boxes["web"].Addr6.String(),
+			"gateway": gateways[1].String(), "host": hostIP6, "published": hostIP6, "loopback": hostIP6,
 		}
 	}
-	w.where["host"]["loopback"] = "127.0.0.1"
+	w.where["IPv4 host"]["loopback"], w.where["IPv6 host"]["loopback"] = "127.0.0.1", "::1"
 	for _, network := range []string{"front", "back", "quiet", "inner"} {
-		neighbour.Route(agent.Network(network).Subnets[0].String(), netip.MustParseAddr(hostIP))
+		subnets := agent.Network(network).Subnets
+		neighbour.Route(subnets[0].String(), netip.MustParseAddr(hostIP))
+		neighbour.Route(subnets[1].String(), netip.MustParseAddr(hostIP6))
 	}
 	return w
 }
@@ -152,13 +166,15 @@ func newMatrixWorld(t *testing.T, flags ...string) *matrixWorld {
 func gatewaysOf(a *lab.Agent) []string {
 	var out []string
 	for _, network := range []string{"front", "back", "quiet", "inner"} {
-		out = append(out, a.Network(network).Gateways[0].String())
+		for _, gateway := range a.Network(network).Gateways {
+			out = append(out, gateway.String())
+		}
 	}
 	return out
 }
 
 // ask asks everything at once, over one protocol.
-func (w *matrixWorld) ask(proto string) map[string]string {
+func (w *matrixWorld) ask(family, proto string) map[string]string {
 	var (
 		mu  sync.Mutex
 		wg  sync.WaitGroup
@@ -171,7 +187,7 @@ func (w *matrixWorld) ask(proto string) map[string]string {
 			}
 			wg.Go(func() {
 				answer := "no"
-				if w.reaches(proto, row, column) {
+				if w.reaches(family, proto, row, column) {
 					answer = "yes"
 				}
 				mu.Lock()
@@ -185,8 +201,8 @@ func (w *matrixWorld) ask(proto string) map[string]string {
 }
 
 // reaches asks once, and believes an answer only of who should give it.
-func (w *matrixWorld) reaches(proto, row, column string) bool {
-	addr := w.where[row][column]
+func (w *matrixWorld) reaches(family, proto, row, column string) bool {
+	addr := w.where[family+" "+row][column]
 	if proto == "icmp" {
 		return w.from[row].Try("ping", "-n", "-c", "2", "-i", "0.3", "-W", "1", addr).Code == 0
 	}
@@ -199,9 +215,9 @@ func (w *matrixWorld) reaches(proto, row, column string) bool {
 	case "loopback":
 		port, server = loopbackPort, "web"
 	}
-	reply, err := w.from[row].AskSoon(proto, fmt.Sprintf("%s:%d", addr, port))
+	reply, err := w.from[row].AskSoon(proto, at(addr, fmt.Sprint(port)))
 	if err == nil && server != "" && reply.Server != server {
-		w.t.Errorf("%s: %s → %s: %s answers", proto, row, column, reply.Server)
+		w.t.Errorf("%s %s: %s → %s: %s answers", family, proto, row, column, reply.Server)
 	}
 	return err == nil
 }

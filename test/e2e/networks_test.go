@@ -18,9 +18,9 @@ func TestSeveralNetworksClsact(t *testing.T) { severalNetworks(t, "--attach", "c
 
 func severalNetworks(t *testing.T, flags ...string) {
 	w := newWorld(t, flags...)
-	w.client.AnswerTCP("outside", ":7000")
+	answer(w.client, "outside", "7000")
 	for _, name := range []string{"one", "two", "three"} {
-		w.agent.Ebnet("network", "create", name)
+		w.agent.Ebnet("network", "create", "--ipv6", name)
 	}
 	w.agent.Create("web", "--network", "one", "--network", "two")
 	w.agent.Ebnet("network", "connect", "three", "web")
@@ -28,77 +28,92 @@ func severalNetworks(t *testing.T, flags ...string) {
 	if len(s.Info.Endpoints) != 3 || s.Info.Endpoints[2].Interface != "eth2" {
 		t.Fatalf("endpoints %+v, want three, the last eth2", s.Info.Endpoints)
 	}
-	s.AnswerTCP("web", ":7000")
-	s.AnswerUDP("web", ":7001")
+	answer(s.Machine, "web", "7000")
 	peers := map[string]*lab.Sandbox{}
 	for i, name := range []string{"one", "two", "three"} {
 		w.agent.Ebnet("publish", fmt.Sprintf("%d:7000", 8080+i), "--to", "web", "--network", name)
 		peers[name] = w.agent.Create("peer-"+name, "--network", name)
-		addr := s.Info.Endpoints[i].Addresses[0].Addr()
-		if reply, err := peers[name].Ask("tcp", fmt.Sprintf("%s:7000", addr)); err != nil || reply.Client.Addr() != peers[name].Addr {
-			t.Errorf("a peer on %s: %+v, %v", name, reply, err)
+		for f, seenAs := range []netip.Addr{peers[name].Addr, peers[name].Addr6} {
+			addr := s.Info.Endpoints[i].Addresses[f].Addr().String()
+			if reply, err := peers[name].Ask("tcp", at(addr, "7000")); err != nil || reply.Client.Addr() != seenAs {
+				t.Errorf("a peer on %s: %+v, %v", name, reply, err)
+			}
 		}
-		if reply, err := w.client.Ask("tcp", fmt.Sprintf("%s:%d", hostIP, 8080+i)); err != nil || reply.Client.Addr().String() != clientIP {
-			t.Errorf("published on %s: %+v, %v", name, reply, err)
+		for host, seenAs := range map[string]string{hostIP: clientIP, hostIP6: clientIP6} {
+			if reply, err := w.client.Ask("tcp", at(host, fmt.Sprint(8080+i))); err != nil || reply.Client.Addr().String() != seenAs {
+				t.Errorf("published on %s: %+v, %v", name, reply, err)
+			}
 		}
 	}
 	leavesBy := func(network string) {
 		t.Helper()
-		before := w.agent.Scrape().Sum("ebnet_packets_total", `network="`+network+`"`, `path="masquerade"`, `direction="egress"`)
-		if reply, err := s.Ask("tcp", clientIP+":7000"); err != nil || reply.Client.Addr().String() != hostIP {
-			t.Errorf("out by %s: %+v, %v", network, reply, err)
-		}
-		after := w.agent.Scrape().Sum("ebnet_packets_total", `network="`+network+`"`, `path="masquerade"`, `direction="egress"`)
-		if after <= before {
-			t.Errorf("no packet left by %s", network)
+		for to, seenAs := range map[string]string{clientIP: hostIP, clientIP6: hostIP6} {
+			before := w.agent.Scrape().Sum("ebnet_packets_total", `network="`+network+`"`, `path="masquerade"`, `direction="egress"`)
+			if reply, err := s.Ask("tcp", at(to, "7000")); err != nil || reply.Client.Addr().String() != seenAs {
+				t.Errorf("to %s by %s: %+v, %v", to, network, reply, err)
+			}
+			after := w.agent.Scrape().Sum("ebnet_packets_total", `network="`+network+`"`, `path="masquerade"`, `direction="egress"`)
+			if after <= before {
+				t.Errorf("no packet to %s left by %s", to, network)
+			}
 		}
 	}
 	leavesBy("one")
 	w.agent.Ebnet("network", "disconnect", "one", "web")
 	leavesBy("two")
-	w.client.Unreachable("tcp", hostIP+":8080")
-	for i := range 2 {
-		if _, err := w.client.Ask("tcp", fmt.Sprintf("%s:%d", hostIP, 8081+i)); err != nil {
-			t.Errorf("published on what is left: %v", err)
+	for _, host := range []string{hostIP, hostIP6} {
+		w.client.Unreachable("tcp", at(host, "8080"))
+		for i := range 2 {
+			if _, err := w.client.Ask("tcp", at(host, fmt.Sprint(8081+i))); err != nil {
+				t.Errorf("published on what is left: %v", err)
+			}
 		}
 	}
-	if got := s.Run("ip", "-o", "-4", "addr", "show", "scope", "global"); strings.Count(got, "\n") != 2 {
-		t.Errorf("addresses after disconnect:\n%s", got)
+	for _, family := range []string{"-4", "-6"} {
+		if got := s.Run("ip", "-o", family, "addr", "show", "scope", "global"); strings.Count(got, "\n") != 2 {
+			t.Errorf("addresses after disconnect:\n%s", got)
+		}
+		if got := s.Run("ip", family, "rule"); strings.Count(got, "lookup 100") != 2 {
+			t.Errorf("rules after disconnect:\n%s", got)
+		}
 	}
 }
 
 // A source list lets in whom it names and nobody else, from outside and from containers,
 // and changes while connections live.
-func TestAllow(t *testing.T)       { allow(t) }
-func TestAllowClsact(t *testing.T) { allow(t, "--attach", "clsact") }
+func TestAllow(t *testing.T) { overFamilies(t, func(t *testing.T, f ipFamily) { allow(t, f) }) }
 
-func allow(t *testing.T, flags ...string) {
-	w := newWorld(t, flags...)
-	web, other := w.agent.Create("web"), w.agent.Create("other")
-	web.AnswerTCP("web", ":7000")
-	web.AnswerUDP("web", ":7000")
+func TestAllowClsact(t *testing.T) {
+	overFamilies(t, func(t *testing.T, f ipFamily) { allow(t, f, "--attach", "clsact") })
+}
+
+func allow(t *testing.T, f ipFamily, flags ...string) {
+	w := newFamilyWorld(t, f, flags...)
+	web, other := w.create(f, "web"), w.create(f, "other")
+	web.AnswerTCP("web", at(f.all, "7000"))
+	web.AnswerUDP("web", at(f.all, "7000"))
 	w.agent.Ebnet("publish", "8080:7000", "--to", "web", "--allow", "192.0.2.0/24")
 	w.agent.Ebnet("publish", "8080:7000/udp", "--to", "web", "--allow", "192.0.2.0/24")
-	published := hostIP + ":8080"
+	published := at(f.host, "8080")
 	for _, network := range []string{"tcp", "udp"} {
 		w.client.Unreachable(network, published)
 		other.Unreachable(network, published)
-		if _, err := w.host.Ask(network, "127.0.0.1:8080"); err != nil {
+		if _, err := w.host.Ask(network, at(f.loopback, "8080")); err != nil {
 			t.Errorf("%s on the host itself: %v", network, err)
 		}
 	}
-	w.agent.Ebnet("allow", "8080", "--add", clientIP)
+	w.agent.Ebnet("allow", "8080", "--add", f.client)
 	c := w.client.Talk("tcp", "", published)
 	w.client.MustAsk(c)
 	other.Unreachable("tcp", published)
 	w.client.Unreachable("udp", published)
-	w.agent.Ebnet("allow", "8080", "--set", other.Addr.String()+"/32")
+	w.agent.Ebnet("allow", "8080", "--set", f.of(other).String())
 	if _, err := other.Ask("tcp", published); err != nil {
 		t.Errorf("a container that the list names: %v", err)
 	}
 	w.client.Unreachable("tcp", published)
 	w.client.MustAsk(c) // it was let in
-	if res := w.agent.Try("allow", "8080", "--remove", other.Addr.String()); res.Code == 0 {
+	if res := w.agent.Try("allow", "8080", "--remove", f.of(other).String()); res.Code == 0 {
 		t.Error("the last entry of a list is removed, which opens the port")
 	}
 	w.agent.Ebnet("allow", "8080", "--any")

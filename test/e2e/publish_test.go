@@ -62,25 +62,34 @@ func download(t *testing.T, flags ...string) {
 }
 
 // A published port answers outside clients with their own address, host and sandboxes.
-func TestPublishTCPAndUDP(t *testing.T)       { publishBoth(t) }
-func TestPublishTCPAndUDPClsact(t *testing.T) { publishBoth(t, "--attach", "clsact") }
+func TestPublishTCPAndUDP(t *testing.T) {
+	overFamilies(t, func(t *testing.T, f ipFamily) { publishBoth(t, f) })
+}
 
-func publishBoth(t *testing.T, flags ...string) {
-	w := newWorld(t, flags...)
-	s := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp")
-	s.AnswerTCP("a", ":7000")
-	s.AnswerUDP("a", ":7000")
+func TestPublishTCPAndUDPClsact(t *testing.T) {
+	overFamilies(t, func(t *testing.T, f ipFamily) { publishBoth(t, f, "--attach", "clsact") })
+}
+
+func publishBoth(t *testing.T, f ipFamily, flags ...string) {
+	w := newFamilyWorld(t, f, flags...)
+	s := w.create(f, "a", "-p", "8080:7000", "-p", "8080:7000/udp")
+	s.AnswerTCP("a", at(f.all, "7000"))
+	s.AnswerUDP("a", at(f.all, "7000"))
 	for _, network := range []string{"tcp", "udp"} {
-		outside := w.client.Talk(network, "", hostIP+":8080")
+		outside := w.client.Talk(network, "", at(f.host, "8080"))
 		for range 3 {
 			if reply := w.client.MustAsk(outside); reply.Client.String() != outside.LocalAddr().String() {
 				t.Errorf("%s: the client %s is seen as %s", network, outside.LocalAddr(), reply.Client)
 			}
 		}
-		for _, name := range []string{"127.0.0.1", hostIP, w.agent.Gateway().String(), "127.9.8.7"} {
-			c := w.host.Talk(network, "", name+":8080")
+		names := []string{f.loopback, f.host, f.gateway(w.agent).String()}
+		if f.name == "IPv4" {
+			names = append(names, "127.9.8.7")
+		}
+		for _, name := range names {
+			c := w.host.Talk(network, "", at(name, "8080"))
 			w.host.MustAsk(c)
-			if got := c.RemoteAddr().String(); got != name+":8080" {
+			if got := c.RemoteAddr().String(); got != at(name, "8080") {
 				t.Errorf("%s: a host's socket to %s:8080 calls its peer %s", network, name, got)
 			}
 		}
@@ -174,15 +183,17 @@ func TestPublishHostIP(t *testing.T) {
 }
 
 // unpublish ends new connections, and the flows that go through the port, at once.
-func TestUnpublish(t *testing.T) {
-	w := newWorld(t)
-	s := w.agent.Create("a", "-p", "8080:7000", "-p", "8080:7000/udp", "-p", "8081:7000")
-	s.AnswerTCP("a", ":7000")
-	s.AnswerUDP("a", ":7000")
+func TestUnpublish(t *testing.T) { overFamilies(t, unpublish) }
+
+func unpublish(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	s := w.create(f, "a", "-p", "8080:7000", "-p", "8080:7000/udp", "-p", "8081:7000")
+	s.AnswerTCP("a", at(f.all, "7000"))
+	s.AnswerUDP("a", at(f.all, "7000"))
 	doomed := []*lab.Conversation{
-		w.client.Talk("tcp", "", hostIP+":8080"), w.client.Talk("udp", "", hostIP+":8080"),
+		w.client.Talk("tcp", "", at(f.host, "8080")), w.client.Talk("udp", "", at(f.host, "8080")),
 	}
-	kept := w.client.Talk("tcp", "", hostIP+":8081")
+	kept := w.client.Talk("tcp", "", at(f.host, "8081"))
 	for _, c := range append(doomed, kept) {
 		w.client.MustAsk(c)
 	}
@@ -191,9 +202,9 @@ func TestUnpublish(t *testing.T) {
 	for _, c := range doomed {
 		c.Dead(t)
 	}
-	w.client.Unreachable("tcp", hostIP+":8080")
-	w.client.Unreachable("udp", hostIP+":8080")
-	w.host.Unreachable("tcp", "127.0.0.1:8080")
+	w.client.Unreachable("tcp", at(f.host, "8080"))
+	w.client.Unreachable("udp", at(f.host, "8080"))
+	w.host.Unreachable("tcp", at(f.loopback, "8080"))
 	w.client.MustAsk(kept)
 	var flows []api.Flow
 	w.agent.JSON(&flows, "flows", "-o", "json")
@@ -227,20 +238,22 @@ func TestPublishMovesToNewSandbox(t *testing.T) {
 }
 
 // The host's own connections by a published port end with it, and a direct one stays.
-func TestUnpublishEndsHostConnections(t *testing.T) {
-	w := newWorld(t)
-	s := w.agent.Create("web")
-	s.AnswerTCP("web", ":7000")
-	s.AnswerUDP("web", ":7000")
+func TestUnpublishEndsHostConnections(t *testing.T) { overFamilies(t, unpublishEndsHostConnections) }
+
+func unpublishEndsHostConnections(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	s := w.create(f, "web")
+	s.AnswerTCP("web", at(f.all, "7000"))
+	s.AnswerUDP("web", at(f.all, "7000"))
 	for _, network := range []string{"tcp", "udp"} {
 		w.agent.Ebnet("publish", "8080:7000/"+network, "--to", "web")
 		var published []*lab.Conversation
-		for _, remote := range []string{"127.0.0.1:8080", hostIP + ":8080"} {
+		for _, remote := range []string{at(f.loopback, "8080"), at(f.host, "8080")} {
 			c := w.host.Talk(network, "", remote)
 			w.host.MustAsk(c)
 			published = append(published, c)
 		}
-		direct := w.host.Talk(network, "", addrPort(s, "7000"))
+		direct := w.host.Talk(network, "", at(f.of(s).String(), "7000"))
 		w.host.MustAsk(direct)
 		w.agent.Ebnet("unpublish", "8080/"+network)
 		for _, c := range published {
@@ -252,13 +265,15 @@ func TestUnpublishEndsHostConnections(t *testing.T) {
 
 // A UDP socket of the host that has used a published port sees the sandbox's own address
 // when it asks that, and the published one again when it asks that again.
-func TestUnconnectedUDPSeesWhomItAsked(t *testing.T) {
-	w := newWorld(t)
-	s := w.agent.Create("web", "-p", "8080:7000/udp")
-	s.AnswerUDP("web", ":7000")
-	conn := w.host.ListenUDP(":0")
-	direct, published := addrPort(s, "7000"), hostIP+":8080"
-	for _, to := range []string{published, direct, direct, published, direct, "127.0.0.1:8080", published} {
+func TestUnconnectedUDPSeesWhomItAsked(t *testing.T) { overFamilies(t, unconnectedUDPSeesWhomItAsked) }
+
+func unconnectedUDPSeesWhomItAsked(t *testing.T, f ipFamily) {
+	w := newFamilyWorld(t, f)
+	s := w.create(f, "web", "-p", "8080:7000/udp")
+	s.AnswerUDP("web", at(f.all, "7000"))
+	conn := w.host.ListenUDP(at(f.all, "0"))
+	direct, published := at(f.of(s).String(), "7000"), at(f.host, "8080")
+	for _, to := range []string{published, direct, direct, published, direct, at(f.loopback, "8080"), published} {
 		if _, err := conn.WriteTo([]byte("1\n"), net.UDPAddrFromAddrPort(netip.MustParseAddrPort(to))); err != nil {
 			t.Fatalf("send to %s: %v", to, err)
 		}

@@ -17,7 +17,7 @@ func TestWildcardSocketsClsact(t *testing.T) { wildcardSockets(t, "--attach", "c
 func wildcardSockets(t *testing.T, flags ...string) {
 	w := newWorld(t, flags...)
 	for _, name := range []string{"one", "two", "three"} {
-		w.agent.Ebnet("network", "create", name)
+		w.agent.Ebnet("network", "create", "--ipv6", name)
 	}
 	web := w.agent.Create("web", "--network", "one", "--network", "two", "--network", "three")
 	askers := map[string]interface {
@@ -27,8 +27,7 @@ func wildcardSockets(t *testing.T, flags ...string) {
 		// One port each: by the same port of two networks a client that stays on its own
 		// port could not be told from itself.
 		port := fmt.Sprintf(":%d", 7000+i)
-		web.AnswerTCP("web", port)
-		web.AnswerUDP("web", port)
+		answer(web.Machine, "web", port[1:])
 		w.agent.Ebnet("publish", fmt.Sprintf("%d%s", 8080+i, port), "--to", "web", "--network", name)
 		w.agent.Ebnet("publish", fmt.Sprintf("%d%s/udp", 8080+i, port), "--to", "web", "--network", name)
 		askers["a sandbox on "+name] = w.agent.Create("peer-"+name, "--network", name)
@@ -36,10 +35,12 @@ func wildcardSockets(t *testing.T, flags ...string) {
 	for who, from := range askers {
 		for i, network := range []string{"one", "two", "three"} {
 			for _, proto := range []string{"tcp", "udp"} {
-				for range 3 { // the first makes a flow, the others find it
-					if _, err := from.Ask(proto, fmt.Sprintf("%s:%d", hostIP, 8080+i)); err != nil {
-						t.Errorf("%s asks what is published on %s by %s: %v", who, network, proto, err)
-						break
+				for _, host := range []string{hostIP, hostIP6} {
+					for range 3 { // the first makes a flow, the others find it
+						if _, err := from.Ask(proto, at(host, fmt.Sprint(8080+i))); err != nil {
+							t.Errorf("%s asks what is published at %s on %s by %s: %v", who, host, network, proto, err)
+							break
+						}
 					}
 				}
 			}
