@@ -12,6 +12,7 @@ dnsmasq dnsmasq-base
 dig bind9-dnsutils
 curl curl
 ping iputils-ping
+ethtool ethtool
 tracepath iputils-tracepath
 traceroute traceroute
 mtr mtr-tiny

@@ -11,6 +11,7 @@ struct peer {
 	__be16 port;
 	__u8 proto;
 	bool from_loopback; /* the socket is bound to a loopback address */
+	bool connected; /* the socket has a peer; of UDP, an IPv6 one's v4-mapped is named by the kernel */
 };
 
 static __always_inline bool bound_to_loopback(const struct bpf_sock *sk)
@@ -33,6 +34,7 @@ static __always_inline struct peer peer_v4(const struct bpf_sock_addr *ctx)
 		.port = (__be16)ctx->user_port,
 		.proto = ctx->protocol,
 		.from_loopback = bound_to_loopback(ctx->sk),
+		.connected = ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED,
 	};
 }
 
@@ -44,6 +46,7 @@ static __always_inline struct peer peer_v6(const struct bpf_sock_addr *ctx)
 		.port = (__be16)ctx->user_port,
 		.proto = ctx->protocol,
 		.from_loopback = bound_to_loopback(ctx->sk),
+		.connected = ctx->sk && ctx->sk->state == BPF_TCP_ESTABLISHED,
 	};
 }
 
@@ -91,7 +94,7 @@ static __always_inline void forget_origin(__u64 cookie, const struct peer *peer)
 {
 	struct origin_key key = { .cookie = cookie, .addr = peer->addr, .port = peer->port };
 
-	if (peer->proto == IPPROTO_UDP && bpf_map_lookup_elem(&origins, &key))
+	if (peer->proto == IPPROTO_UDP && !peer->connected && bpf_map_lookup_elem(&origins, &key))
 		bpf_map_delete_elem(&origins, &key);
 }
 

@@ -99,6 +99,11 @@ func (f *networkFlags) request(cmd *cobra.Command, name string) (api.NetworkCrea
 		return create, err
 	}
 	changed := cmd.Flags().Changed
+	for _, subnet := range create.Subnets {
+		if changed("ipv6") && !create.IPv6 && subnet.Addr().Is6() {
+			return create, usagef(cmd, "--ipv6=false and --subnet %s: leave one of them out", subnet)
+		}
+	}
 	if changed("host-ip") {
 		if create.HostIP, err = parseAddr(f.hostIP); err != nil {
 			return create, usagef(cmd, "bad --host-ip %q: %w", f.hostIP, err)

@@ -40,6 +40,7 @@ func TestNetworkUsageErrors(t *testing.T) {
 		"network create blue --mtu 65536",
 		"network create blue --internal=maybe",
 		"network create blue --no-icc=maybe",
+		"network create blue --ipv6=false --subnet fd00:8::/64",
 		"network create blue --no-masquerade=maybe",
 		"network create blue --host-ip here",
 		"network create blue --host-ip 224.0.0.1",

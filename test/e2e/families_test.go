@@ -88,7 +88,7 @@ func TestMappedAddresses(t *testing.T) {
 	answer(s.Machine, "old", "7000")
 	for _, addr := range []string{"127.0.0.1", hostIP} {
 		to := netip.AddrPortFrom(netip.AddrFrom16(netip.MustParseAddr(addr).As16()), 8080)
-		for name, ask := range map[string]func(netip.AddrPort) (netip.AddrPort, error){"tcp": askMappedTCP, "udp": askMappedUDP} {
+		for name, ask := range map[string]func(netip.AddrPort) (netip.AddrPort, error){"tcp": askMappedTCP, "udp": askMappedUDP, "udp, connected": askConnectedUDP} {
 			err := netdev.Do(w.host.Path, func() error {
 				from, err := ask(to)
 				if err == nil && from != to {
@@ -134,6 +134,26 @@ func askMappedUDP(to netip.AddrPort) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	if err := syscall.Sendto(fd, []byte("question\n"), 0, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}); err != nil {
+		return netip.AddrPort{}, err
+	}
+	_, from, err := syscall.Recvfrom(fd, make([]byte, 100), 0)
+	return addrPortOf(from), err
+}
+
+// askConnectedUDP asks by an IPv6 socket that is connected, and says who answers.
+func askConnectedUDP(to netip.AddrPort) (netip.AddrPort, error) {
+	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	defer syscall.Close(fd)
+	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 5}); err != nil {
+		return netip.AddrPort{}, err
+	}
+	if err := syscall.Connect(fd, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}); err != nil {
+		return netip.AddrPort{}, err
+	}
+	if _, err := syscall.Write(fd, []byte("question\n")); err != nil {
 		return netip.AddrPort{}, err
 	}
 	_, from, err := syscall.Recvfrom(fd, make([]byte, 100), 0)
