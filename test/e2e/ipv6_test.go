@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -134,13 +135,14 @@ func TestIPv6BulkClsact(t *testing.T) { bulk6(t, "--attach", "clsact") }
 func bulk6(t *testing.T, flags ...string) {
 	w := newWorld(t, flags...)
 	w.agent.Ebnet("network", "create", "both", "--ipv6")
-	w.agent.RunIn("iperf", []string{"--network", "both", "-p", "5201:5201"}, "iperf3", "-s", "--forceflush").Proc.WaitFor("Server listening")
-	w.client.Start("iperf3", "-s", "--forceflush").WaitFor("Server listening")
+	inside := w.agent.RunIn("iperf", []string{"--network", "both", "-p", "5201:5201"}, "iperf3", "-s", "--forceflush").Proc
+	outside := w.client.Start("iperf3", "-s", "--forceflush")
 	s := w.agent.Create("a", "--network", "both")
 	peer := w.agent.Sandbox("iperf").Addr6.String()
 	for name, run := range map[string][]string{
-		"published": w.iperf(w.client, hostIP6), "masqueraded": w.iperf(s.Machine, clientIP6), "neighbour": w.iperf(s.Machine, peer),
-		"published, backwards": w.iperf(w.client, hostIP6, "-R"), "on the host": w.iperf(w.host, "::1"),
+		"published": w.iperf(t, inside, w.client, hostIP6), "masqueraded": w.iperf(t, outside, s.Machine, clientIP6),
+		"neighbour": w.iperf(t, inside, s.Machine, peer), "published, backwards": w.iperf(t, inside, w.client, hostIP6, "-R"),
+		"on the host": w.iperf(t, inside, w.host, "::1"),
 	} {
 		if len(run) > 0 {
 			t.Errorf("%s: %v", name, run)
@@ -148,8 +150,23 @@ func bulk6(t *testing.T, flags ...string) {
 	}
 }
 
+// iperfListens waits until an iperf3 server is free again: it says so each time, and sends
+// away whoever comes earlier.
+func iperfListens(t testing.TB, server *lab.Proc) {
+	t.Helper()
+	lab.Eventually(t, wait, func() error {
+		out := server.Output()
+		if strings.LastIndex(out, "Server listening") > strings.LastIndex(out, "Accepted connection") {
+			return nil
+		}
+		return errors.New("the server is not free:\n" + out)
+	})
+}
+
 // iperf runs a client for a second and says what is wrong.
-func (w *world) iperf(m *lab.Machine, to string, flags ...string) []string {
+func (w *world) iperf(t *testing.T, server *lab.Proc, m *lab.Machine, to string, flags ...string) []string {
+	t.Helper()
+	iperfListens(t, server)
 	res := m.Try(append([]string{"iperf3", "-6", "-c", to, "-t", "1", "-J"}, flags...)...)
 	var report struct {
 		Error string
