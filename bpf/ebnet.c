@@ -184,9 +184,8 @@ int ebnet_sweep(struct sweep *ctx)
 	struct sweep_state s = { .ask = ctx, .now = bpf_ktime_get_ns() >> TICK_SHIFT };
 	struct half_open *h = half_open_get();
 	__u64 spilled = h ? h->spilled : 0;
-	__u32 zero = 0;
 
-	s.cfg = bpf_map_lookup_elem(&config, &zero);
+	s.cfg = settings_get();
 	if (!s.cfg)
 		return -ENOENT;
 	bpf_for_each_map_elem(&flows, sweep_half, &s, 0);

@@ -18,6 +18,13 @@
 
 #define STATE_CLOSING (STATE_FINS | STATE_RST)
 
+static __always_inline struct settings *settings_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&config, &zero);
+}
+
 /* Half-open flows that may be in flows. Set by the loader. */
 volatile const __u32 cfg_max_half_open = MAX_HALF_OPEN;
 

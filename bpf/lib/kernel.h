@@ -14,13 +14,6 @@
 /* Smaller packets are not asked about: no sane device carries less (RFC 791). */
 #define MTU_NOT_ASKED 576
 
-static __always_inline struct settings *settings_get(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&config, &zero);
-}
-
 /* Does it, or a segment of it, not fit the device? */
 static __always_inline bool too_big(struct __sk_buff *skb, __u32 oif)
 {

@@ -10,10 +10,8 @@
 /* The ports to choose from: below 1024 stays below (RFC 4787 REQ-3a). */
 static __always_inline void masq_range(struct port_search *s)
 {
-	struct settings *cfg;
-	__u32 zero = 0;
+	struct settings *cfg = settings_get();
 
-	cfg = bpf_map_lookup_elem(&config, &zero);
 	if (!cfg || cfg->port_max < cfg->port_min)
 		return;
 	s->first = cfg->port_min;

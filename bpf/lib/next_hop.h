@@ -46,10 +46,8 @@ static __always_inline __u32 hop_hash(const struct addr *gateway, __u32 oif)
 /* Asks the kernel's routes and neighbours, through a device that has forwarding on. */
 static __always_inline long ask_fib(struct __sk_buff *skb, struct bpf_fib_lookup *fib, __u32 flags)
 {
-	struct settings *cfg;
-	__u32 zero = 0;
+	struct settings *cfg = settings_get();
 
-	cfg = bpf_map_lookup_elem(&config, &zero);
 	if (!cfg)
 		return -ENOENT;
 	fib->ifindex = cfg->fib_ifindex;

@@ -110,7 +110,7 @@ func askMappedTCP(to netip.AddrPort) (netip.AddrPort, error) {
 		return netip.AddrPort{}, err
 	}
 	defer syscall.Close(fd)
-	if err := syscall.Connect(fd, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}); err != nil {
+	if err := syscall.Connect(fd, sockaddr6(to)); err != nil {
 		return netip.AddrPort{}, err
 	}
 	if _, err := syscall.Write(fd, []byte("question\n")); err != nil {
@@ -125,6 +125,21 @@ func askMappedTCP(to netip.AddrPort) (netip.AddrPort, error) {
 
 // askMappedUDP asks by an IPv6 socket that is not connected, and says who answers.
 func askMappedUDP(to netip.AddrPort) (netip.AddrPort, error) {
+	return askUDP(func(fd int, question []byte) error { return syscall.Sendto(fd, question, 0, sockaddr6(to)) })
+}
+
+// askConnectedUDP asks by an IPv6 socket that is connected, and says who answers.
+func askConnectedUDP(to netip.AddrPort) (netip.AddrPort, error) {
+	return askUDP(func(fd int, question []byte) error {
+		if err := syscall.Connect(fd, sockaddr6(to)); err != nil {
+			return err
+		}
+		_, err := syscall.Write(fd, question)
+		return err
+	})
+}
+
+func askUDP(send func(fd int, question []byte) error) (netip.AddrPort, error) {
 	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -133,31 +148,15 @@ func askMappedUDP(to netip.AddrPort) (netip.AddrPort, error) {
 	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 5}); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if err := syscall.Sendto(fd, []byte("question\n"), 0, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}); err != nil {
+	if err := send(fd, []byte("question\n")); err != nil {
 		return netip.AddrPort{}, err
 	}
 	_, from, err := syscall.Recvfrom(fd, make([]byte, 100), 0)
 	return addrPortOf(from), err
 }
 
-// askConnectedUDP asks by an IPv6 socket that is connected, and says who answers.
-func askConnectedUDP(to netip.AddrPort) (netip.AddrPort, error) {
-	fd, err := syscall.Socket(syscall.AF_INET6, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return netip.AddrPort{}, err
-	}
-	defer syscall.Close(fd)
-	if err := syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &syscall.Timeval{Sec: 5}); err != nil {
-		return netip.AddrPort{}, err
-	}
-	if err := syscall.Connect(fd, &syscall.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}); err != nil {
-		return netip.AddrPort{}, err
-	}
-	if _, err := syscall.Write(fd, []byte("question\n")); err != nil {
-		return netip.AddrPort{}, err
-	}
-	_, from, err := syscall.Recvfrom(fd, make([]byte, 100), 0)
-	return addrPortOf(from), err
+func sockaddr6(p netip.AddrPort) syscall.Sockaddr {
+	return &syscall.SockaddrInet6{Port: int(p.Port()), Addr: p.Addr().As16()}
 }
 
 func addrPortOf(sa syscall.Sockaddr) netip.AddrPort {
